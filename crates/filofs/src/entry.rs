@@ -1,0 +1,104 @@
+//! `Entry`, `Opened`, `Created`: answers that give the caller something to keep.
+
+use crate::{Attr, Cookie, DirOffset, Errno, Generation, Kind, Name, OpenedFlags};
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a file system wants to find again on a node or an open. The mount keeps it as long as
+/// anybody holds the node (or the open) and drops it then: there is nothing to count, and the
+/// `Drop` of the state is the reclaim.
+pub type State = Arc<dyn Any + Send + Sync>;
+
+/// A node found or made: the answer of `lookup`, `mknod`, `link` and their kin.
+#[derive(Clone)]
+pub struct Entry {
+    /// The file system's name for the node.
+    pub cookie: Cookie,
+    /// Tells it from an earlier node of the same cookie.
+    pub generation: Generation,
+    /// What stat would say of it.
+    pub attr: Attr,
+    /// How long the name may be believed to lead to this node.
+    pub ttl: Duration,
+    /// What the file system wants to find on the node.
+    pub state: Option<State>,
+}
+
+impl Entry {
+    /// A node without state whose cookie is its inode number, believed as long as its attributes.
+    pub fn new(attr: Attr) -> Entry {
+        Entry {
+            cookie: Cookie(attr.ino),
+            generation: Generation(0),
+            ttl: attr.ttl,
+            attr,
+            state: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}.{} {:?}", self.cookie, self.generation, self.attr)
+    }
+}
+
+/// A file opened.
+#[derive(Clone, Default)]
+pub struct Opened {
+    /// What the file system wants to find on the open.
+    pub state: Option<State>,
+    /// How the file may be cached.
+    pub flags: OpenedFlags,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.flags)
+    }
+}
+
+/// A file made (or found, without EXCL) and opened in one step.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The node.
+    pub entry: Entry,
+    /// The open.
+    pub opened: Opened,
+}
+
+/// One entry of a directory, on its way to the caller.
+#[derive(Debug)]
+pub struct DirEntry<'a> {
+    /// The name. `.` and `..` are not listed by file systems; front ends add them.
+    pub name: Name<'a>,
+    /// The inode number.
+    pub ino: u64,
+    /// The kind of file, if reading the directory tells it.
+    pub kind: Option<Kind>,
+    /// Where to resume after this entry; at least [`DirOffset::FIRST`].
+    pub next: DirOffset,
+    /// The node itself, if the caller asked for it and the file system has it at hand.
+    pub entry: Option<Entry>,
+}
+
+/// Takes the entries of a directory, in order.
+pub trait DirSink {
+    /// Whether the caller has a use for [`DirEntry::entry`]: it would look each one up next.
+    fn wants_entries(&self) -> bool;
+
+    /// Takes one entry, or says that it is full: then this entry was not taken, and the file
+    /// system stops and answers `Ok`.
+    fn add(&mut self, entry: DirEntry<'_>) -> std::result::Result<(), Full>;
+}
+
+/// No room for another entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+impl From<Full> for Errno {
+    fn from(_: Full) -> Errno {
+        Errno::EOVERFLOW
+    }
+}

@@ -1,0 +1,214 @@
+//! `Mount`: a stack that is in use: its state, its identity, its live nodes and open files.
+
+use crate::{
+    Context, Counters, Entry, Errno, FileSystem, Identity, Node, Nodes, Op, Opens, ReleaseHow,
+    Result, Stack, Statfs, SyncMode, UnmountFlags, Upward, locked,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Where a mount is in its life (A44). There is no way back from Dying.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum MountState {
+    /// Being made: every operation is ENXIO, statfs is EINPROGRESS (A30, A69).
+    Mounting = 1,
+    /// In use.
+    Running = 2,
+    /// On its way out: every operation is ENXIO.
+    Dying = 3,
+}
+
+/// A stack in use. Front ends hold it in an `Arc` and call its operations, which are those of
+/// [`FileSystem`], guarded.
+pub struct Mount {
+    stack: Stack,
+    state: AtomicU8,
+    identity: Identity,
+    root: Node,
+    root_entry: Entry,
+    /// The last numbers the file system gave, for callers that must not wait (A26).
+    numbers: Mutex<Statfs>,
+    nodes: Nodes,
+    opens: Opens,
+    counters: Counters,
+}
+
+impl Mount {
+    /// Makes a mount, in state Mounting. The file system is asked for its root and for its first
+    /// statfs numbers, and nothing after that until [`Mount::start`] (A41).
+    ///
+    /// Errors: what `root` answers; EPROTO for a root no mount can have.
+    pub fn new(stack: Stack, mut identity: Identity) -> Result<Mount> {
+        let cx = Context::internal();
+        let root_entry = stack.root(&cx)?;
+        let nodes = Nodes::new(stack.slots());
+        let root = nodes.adopt(&root_entry)?;
+        let numbers = Mutex::new(stack.statfs(&cx, &root).unwrap_or_default());
+        identity.number();
+        Ok(Mount {
+            state: AtomicU8::new(MountState::Mounting as u8),
+            identity,
+            root,
+            root_entry,
+            numbers,
+            nodes,
+            opens: Opens::new(stack.slots()),
+            counters: Counters::default(),
+            stack,
+        })
+    }
+
+    /// Mounting becomes Running: the only way to it (A43). `up` takes the notices of the file
+    /// system from now on. EINVAL in another state.
+    pub fn start(&self, up: &Upward) -> Result<()> {
+        let (mounting, running) = (MountState::Mounting as u8, MountState::Running as u8);
+        self.state
+            .compare_exchange(mounting, running, Ordering::SeqCst, Ordering::SeqCst)
+            .map_err(|_| Errno::EINVAL)?;
+        self.stack.connect(up);
+        Ok(())
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> MountState {
+        match self.state.load(Ordering::SeqCst) {
+            1 => MountState::Mounting,
+            2 => MountState::Running,
+            _ => MountState::Dying,
+        }
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What is mounted.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// The root: no question to the file system (A67).
+    pub fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// What the file system said of the root when the mount was made.
+    pub fn root_entry(&self) -> &Entry {
+        &self.root_entry
+    }
+
+    /// The live nodes.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// The open files.
+    pub fn opens(&self) -> &Opens {
+        &self.opens
+    }
+
+    /// How often each operation was called and failed.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The node of an entry that an operation on `dir` answered: the live one or a new one.
+    ///
+    /// Errors: EPROTO for what no file system may answer: cookie 0, the parent's own cookie
+    /// (a file system cannot find a directory in itself), a live node's cookie with another kind.
+    pub fn adopt(&self, dir: &Node, entry: &Entry) -> Result<Node> {
+        if entry.cookie == dir.cookie() && entry.generation == dir.generation() {
+            log::error!("{}: the answer for a name is its own directory", self.stack.name());
+            return Err(Errno::EPROTO);
+        }
+        self.nodes.adopt(entry)
+    }
+
+    /// statvfs(3) with the mount's identity, which is right even when the numbers are an error
+    /// (A73, A75): EINPROGRESS while mounting (A69), ENXIO when dying, else the file system's.
+    pub fn statvfs(&self, cx: &Context<'_>) -> (&Identity, Result<Statfs>) {
+        if self.state() == MountState::Mounting {
+            return (&self.identity, Err(Errno::EINPROGRESS));
+        }
+        let numbers = self.statfs(cx, &self.root);
+        if let Ok(numbers) = &numbers {
+            *locked(&self.numbers) = *numbers;
+        }
+        (&self.identity, numbers)
+    }
+
+    /// The same from memory, without asking the file system: for callers that must not wait. The
+    /// first numbers are those given when the mount was made (A26).
+    pub fn statvfs_cached(&self) -> (&Identity, Statfs) {
+        (&self.identity, *locked(&self.numbers))
+    }
+
+    /// Unmounts: busy, then the question, then death (A46).
+    ///
+    /// Errors: EBUSY while files are open, without the file system being asked (A47); what the
+    /// file system answers, when it refuses (A54); both only without FORCE. The mount then goes
+    /// on. A mount that is dying already is Ok (A51).
+    pub fn unmount_now(&self, cx: &Context<'_>, flags: UnmountFlags) -> Result<()> {
+        if self.state() == MountState::Dying {
+            return Ok(());
+        }
+        let force = flags.contains(UnmountFlags::FORCE);
+        if !force && !self.opens.is_empty() {
+            return Err(Errno::EBUSY);
+        }
+        if self.state() == MountState::Running {
+            for open in self.opens.drain() {
+                let _ = self.release(cx, open.node(), &open, ReleaseHow::default());
+            }
+            let synced = self.sync(cx, SyncMode::Wait);
+            if let Err(errno) = self.unmount(cx, flags).and(synced)
+                && !force
+            {
+                return Err(errno);
+            }
+        }
+        self.die();
+        Ok(())
+    }
+
+    /// Dying, without a question: the client is gone.
+    pub fn die(&self) {
+        self.state.store(MountState::Dying as u8, Ordering::SeqCst);
+        drop(self.opens.drain());
+        self.nodes.forget_all();
+    }
+
+    /// Runs one operation: ENXIO unless the mount runs; a panic becomes EIO for this operation
+    /// alone; an errno that means something to the caller's kernel beyond this one file
+    /// (ENOSYS) becomes EOPNOTSUPP. The front end is left to say [`Errno::MISSING`] in its own
+    /// way.
+    #[inline]
+    pub(crate) fn guard<T>(&self, op: Op, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.state.load(Ordering::Acquire) != MountState::Running as u8 {
+            return Err(Errno::ENXIO);
+        }
+        let answer = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            self.counters.panicked();
+            log::error!("{}: {} panicked: {}", self.stack.name(), op.name(), panic_text(&*panic));
+            Err(Errno::EIO)
+        });
+        let answer = answer.map_err(|e| if e == Errno::ENOSYS { Errno::EOPNOTSUPP } else { e });
+        self.counters.count(op, answer.is_err());
+        answer
+    }
+}
+
+impl std::fmt::Debug for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} on {} ({:?})", self.stack, self.identity.mounted_on, self.state())
+    }
+}
+
+/// What a panic said, if it said it in words.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
+}

@@ -1,0 +1,368 @@
+//! `Node`: one file, live in a mount; and `Nodes`, the table of all of them.
+//!
+//! Lock order: a shard of [`Nodes`] is the innermost lock of the mount. Nothing is called and
+//! nothing is dropped that has a `Drop` of somebody else's while one is held.
+
+use crate::slots::{Slot, Slots};
+use crate::{Cookie, Entry, Errno, Generation, Kind, Result, State, locked};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+/// One file, live in a mount.
+///
+/// A `Node` is a reference: whoever holds one keeps the file usable, unlinked or not, and gives
+/// it back by dropping it. That is the one rule of reclaim; file systems and layers never count.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    cookie: Cookie,
+    generation: Generation,
+    kind: Kind,
+    state: Option<State>,
+    slots: Slots,
+    home: Weak<Table>,
+}
+
+impl Node {
+    /// A node that stands in no table: for tests, and for file systems that hold nodes of lower
+    /// file systems themselves.
+    pub fn detached(entry: &Entry) -> Node {
+        Node(Arc::new(Inner::new(entry, 0, Weak::new())))
+    }
+
+    /// The file system's name for it.
+    pub fn cookie(&self) -> Cookie {
+        self.0.cookie
+    }
+
+    /// Tells it from an earlier node of the same cookie.
+    pub fn generation(&self) -> Generation {
+        self.0.generation
+    }
+
+    /// What kind of file it is.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// What the base put into [`Entry::state`], if it is a `T`.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.state.as_deref()?.downcast_ref()
+    }
+
+    /// The base's state to keep, beyond the life of the node.
+    pub fn state_arc<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.state.clone()?.downcast().ok()
+    }
+
+    /// What the layer of that slot keeps here, if anything yet.
+    pub fn slot<T: 'static>(&self, slot: Slot) -> Option<&T> {
+        self.0.slots.get(slot)
+    }
+
+    /// What the layer of that slot keeps here, made now if there is nothing yet. `None` if the
+    /// slot holds another type or belongs to another mount.
+    pub fn slot_or<T: Send + Sync + 'static>(
+        &self,
+        slot: Slot,
+        make: impl FnOnce() -> T,
+    ) -> Option<&T> {
+        self.0.slots.get_or_init(slot, make)
+    }
+
+    /// Whether both are the same live node.
+    pub fn is(&self, other: &Node) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node {}", self.0.cookie)
+    }
+}
+
+impl Inner {
+    fn new(entry: &Entry, slots: usize, home: Weak<Table>) -> Inner {
+        Inner {
+            cookie: entry.cookie,
+            generation: entry.generation,
+            kind: entry.attr.kind,
+            state: entry.state.clone(),
+            slots: Slots::new(slots),
+            home,
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(table) = self.home.upgrade() {
+            table.live.fetch_sub(1, Ordering::Relaxed);
+            let mut shard = table.shard(self.cookie);
+            if let MapEntry::Occupied(found) = shard.entry(self.cookie)
+                && found.get().held.is_none()
+                && found.get().node.strong_count() == 0
+            {
+                found.remove();
+            }
+        }
+    }
+}
+
+/// The live nodes of a mount: one for each cookie (A105, A107).
+pub struct Nodes(Arc<Table>);
+
+struct Table {
+    slots: usize,
+    live: AtomicUsize,
+    shards: [Mutex<HashMap<Cookie, Record>>; Table::SHARDS],
+}
+
+struct Record {
+    node: Weak<Inner>,
+    /// Held by a client that counts: see [`Nodes::remember`].
+    held: Option<Held>,
+}
+
+struct Held {
+    node: Node,
+    lookups: u64,
+}
+
+impl Table {
+    const SHARDS: usize = 64;
+
+    #[allow(clippy::indexing_slicing)] // the index is a remainder
+    fn shard(&self, cookie: Cookie) -> MutexGuard<'_, HashMap<Cookie, Record>> {
+        let mixed = cookie.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+        locked(&self.shards[mixed as usize % Self::SHARDS])
+    }
+}
+
+impl Nodes {
+    /// An empty table for nodes with that many slots.
+    pub fn new(slots: usize) -> Nodes {
+        Nodes(Arc::new(Table {
+            slots,
+            live: AtomicUsize::new(0),
+            shards: std::array::from_fn(|_| Mutex::default()),
+        }))
+    }
+
+    /// The node of an entry: the live one of that cookie, or a new one.
+    ///
+    /// Concurrent callers with one cookie meet in one node (A107). When the cookie has passed to
+    /// another file (a new generation) the old node lives on for those who hold it, but is found
+    /// no more.
+    ///
+    /// Errors: EPROTO for cookie 0, or for the kind of a live node changing.
+    pub fn adopt(&self, entry: &Entry) -> Result<Node> {
+        if entry.cookie == Cookie(0) {
+            return Err(Errno::EPROTO);
+        }
+        // Dropped after the shard is unlocked, which is why they are declared before it.
+        let _replaced;
+        let old;
+        let mut shard = self.0.shard(entry.cookie);
+        old = shard.get(&entry.cookie).and_then(|record| record.node.upgrade()).map(Node);
+        if let Some(node) = &old
+            && node.generation() == entry.generation
+        {
+            return if node.kind() == entry.attr.kind {
+                Ok(node.clone())
+            } else {
+                Err(Errno::EPROTO)
+            };
+        }
+        let node = Node(Arc::new(Inner::new(entry, self.0.slots, Arc::downgrade(&self.0))));
+        self.0.live.fetch_add(1, Ordering::Relaxed);
+        let record = Record { node: Arc::downgrade(&node.0), held: None };
+        _replaced = shard.insert(entry.cookie, record);
+        drop(shard);
+        Ok(node)
+    }
+
+    /// Notes that a client which counts was told of the node once more, and keeps it until as
+    /// many [`Nodes::forget`] have come (FUSE's lookup count).
+    pub fn remember(&self, node: &Node) {
+        let _replaced;
+        let mut shard = self.0.shard(node.cookie());
+        let record = shard
+            .entry(node.cookie())
+            .or_insert_with(|| Record { node: Arc::downgrade(&node.0), held: None });
+        match &mut record.held {
+            Some(held) if held.node.is(node) => held.lookups = held.lookups.saturating_add(1),
+            held => {
+                _replaced = held.replace(Held { node: node.clone(), lookups: 1 });
+                record.node = Arc::downgrade(&node.0);
+            }
+        }
+        drop(shard);
+    }
+
+    /// Takes back `count` of what [`Nodes::remember`] noted. More than was noted is the client's
+    /// mistake: it counts as all, and the answer is `false`.
+    pub fn forget(&self, cookie: Cookie, count: u64) -> bool {
+        let dropped;
+        let honest;
+        {
+            let mut shard = self.0.shard(cookie);
+            let Some(record) = shard.get_mut(&cookie) else { return count == 0 };
+            let Some(held) = &mut record.held else { return count == 0 };
+            honest = count <= held.lookups;
+            held.lookups = held.lookups.saturating_sub(count);
+            dropped = if held.lookups == 0 { record.held.take() } else { None };
+        }
+        drop(dropped);
+        honest
+    }
+
+    /// The live node of that cookie: ESTALE when there is none.
+    pub fn find(&self, cookie: Cookie) -> Result<Node> {
+        let inner = self.0.shard(cookie).get(&cookie).and_then(|record| record.node.upgrade());
+        inner.map(Node).ok_or(Errno::ESTALE)
+    }
+
+    /// How many nodes live.
+    pub fn len(&self) -> usize {
+        self.0.live.load(Ordering::Relaxed)
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The sum of all lookup counts: what the client that counts still owes.
+    pub fn lookups(&self) -> u64 {
+        let shards = self.0.shards.iter();
+        shards
+            .map(|shard| {
+                let shard = locked(shard);
+                shard.values().filter_map(|r| r.held.as_ref()).map(|h| h.lookups).sum::<u64>()
+            })
+            .sum()
+    }
+
+    /// Gives back everything the client that counts still holds: it is gone.
+    pub fn forget_all(&self) {
+        for shard in &self.0.shards {
+            let held: Vec<Held> = {
+                let mut shard = locked(shard);
+                shard.values_mut().filter_map(|record| record.held.take()).collect()
+            };
+            drop(held);
+        }
+    }
+}
+
+impl std::fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} nodes", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Attr;
+
+    fn entry(cookie: u64, generation: u64, kind: Kind) -> Entry {
+        let mut entry = Entry::new(Attr::new(cookie, kind));
+        entry.generation = Generation(generation);
+        entry
+    }
+
+    #[test]
+    fn one_node_for_each_cookie() {
+        let nodes = Nodes::new(0);
+        let a = nodes.adopt(&entry(7, 0, Kind::Regular)).unwrap();
+        let b = nodes.adopt(&entry(7, 0, Kind::Regular)).unwrap();
+        assert!(a.is(&b));
+        assert_eq!(nodes.len(), 1);
+        drop((a, b));
+        assert_eq!(nodes.len(), 0);
+        assert_eq!(nodes.find(Cookie(7)).unwrap_err(), Errno::ESTALE);
+    }
+
+    #[test]
+    fn concurrent_lookup_same_cookie() {
+        // A107: creators of one cookie meet in one node.
+        let nodes = Nodes::new(0);
+        let barrier = std::sync::Barrier::new(4);
+        let found: Vec<Node> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        nodes.adopt(&entry(9, 0, Kind::Regular)).unwrap()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert!(found.iter().all(|n| n.is(&found[0])));
+        assert_eq!(nodes.len(), 1);
+    }
+
+    #[test]
+    fn a_counting_client_holds_its_nodes() {
+        let nodes = Nodes::new(0);
+        let node = nodes.adopt(&entry(7, 0, Kind::Regular)).unwrap();
+        nodes.remember(&node);
+        nodes.remember(&node);
+        drop(node);
+        assert_eq!((nodes.len(), nodes.lookups()), (1, 2));
+        assert!(nodes.forget(Cookie(7), 1));
+        assert!(nodes.find(Cookie(7)).is_ok());
+        assert!(nodes.forget(Cookie(7), 1));
+        assert_eq!(nodes.len(), 0);
+        assert!(!nodes.forget(Cookie(7), 1), "nothing is left to give back");
+    }
+
+    #[test]
+    fn forgetting_too_much_takes_all_and_says_so() {
+        let nodes = Nodes::new(0);
+        let node = nodes.adopt(&entry(7, 0, Kind::Regular)).unwrap();
+        nodes.remember(&node);
+        assert!(!nodes.forget(Cookie(7), u64::MAX));
+        assert_eq!(nodes.lookups(), 0);
+    }
+
+    #[test]
+    fn a_new_generation_is_another_node() {
+        let nodes = Nodes::new(0);
+        let old = nodes.adopt(&entry(7, 1, Kind::Regular)).unwrap();
+        nodes.remember(&old);
+        let new = nodes.adopt(&entry(7, 2, Kind::Directory)).unwrap();
+        assert!(!old.is(&new));
+        assert!(nodes.find(Cookie(7)).unwrap().is(&new));
+        drop(old);
+        assert_eq!(nodes.len(), 1, "the old one is held by nobody");
+        assert!(nodes.find(Cookie(7)).unwrap().is(&new), "its end does not take the new one along");
+    }
+
+    #[test]
+    fn bad_entries_are_refused() {
+        let nodes = Nodes::new(0);
+        assert_eq!(nodes.adopt(&entry(0, 0, Kind::Regular)).unwrap_err(), Errno::EPROTO);
+        let _live = nodes.adopt(&entry(7, 0, Kind::Regular)).unwrap();
+        assert_eq!(nodes.adopt(&entry(7, 0, Kind::Directory)).unwrap_err(), Errno::EPROTO);
+    }
+
+    #[test]
+    fn slots_hold_a_value_for_each_layer() {
+        let nodes = Nodes::new(2);
+        let node = nodes.adopt(&entry(7, 0, Kind::Regular)).unwrap();
+        assert_eq!(node.slot::<u32>(Slot(0)), None);
+        assert_eq!(node.slot_or(Slot(0), || 5u32), Some(&5));
+        assert_eq!(node.slot_or(Slot(0), || 6u32), Some(&5));
+        assert_eq!(node.slot_or(Slot(1), || "x"), Some(&"x"));
+        assert_eq!(node.slot_or(Slot(0), || "x"), None, "another type");
+        assert_eq!(node.slot_or(Slot(2), || 1u8), None, "another mount's slot");
+    }
+}

@@ -1,0 +1,41 @@
+//! `OpSet`: a set of operations.
+
+use crate::Op;
+use std::fmt;
+
+/// A set of operations, one bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpSet(u64);
+
+const _: () = assert!(Op::ALL.len() <= 64, "an OpSet has 64 bits");
+
+impl OpSet {
+    /// The empty set.
+    pub const NONE: OpSet = OpSet(0);
+
+    /// This set and one more.
+    pub const fn with(self, op: Op) -> OpSet {
+        OpSet(self.0 | 1 << op as u8)
+    }
+
+    /// Every operation there is.
+    pub const fn with_all(self) -> OpSet {
+        OpSet(u64::MAX >> (64 - Op::ALL.len()))
+    }
+
+    /// Whether that one is in it.
+    pub const fn has(self, op: Op) -> bool {
+        self.0 >> op as u8 & 1 == 1
+    }
+
+    /// Its members, in the order of the table.
+    pub fn iter(self) -> impl Iterator<Item = Op> {
+        Op::ALL.iter().copied().filter(move |op| self.has(*op))
+    }
+}
+
+impl fmt::Debug for OpSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Op::name)).finish()
+    }
+}

@@ -1,0 +1,33 @@
+//! `Profile`: what front ends should know of a file system before the first operation.
+
+use std::time::Duration;
+
+/// Facts about a file system as a whole. The default suits one that others may change too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// Nobody changes the files but through this mount. A front end may then keep written data
+    /// back, and be the one who knows size and times of files it writes.
+    pub owns_files: bool,
+    /// How long a name that was not found may be believed to stay so.
+    pub negative_ttl: Duration,
+    /// It answers `getlk`, `setlk` and `flock` itself. Otherwise the front end keeps the locks.
+    pub locks: bool,
+    /// It can say later which node a cookie or handle meant (`recall`, `node_of`, `parent`): the
+    /// mount can be exported.
+    pub exportable: bool,
+    /// Its users and groups are those of the machine, so the caller's side may map them
+    /// (idmapped mounts).
+    pub idmapped: bool,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Profile {
+            owns_files: false,
+            negative_ttl: Duration::ZERO,
+            locks: false,
+            exportable: false,
+            idmapped: false,
+        }
+    }
+}
