@@ -4,6 +4,7 @@
 #[allow(unused_extern_crates)] // so that `#[layer]` works inside this crate too
 extern crate self as filofs;
 
+mod acl;
 mod attr;
 mod call;
 mod context;
@@ -30,6 +31,7 @@ mod slots;
 mod stack;
 mod statfs;
 
+pub use acl::{ACL_ACCESS, ACL_DEFAULT, Acl, AclEntry, AclTag};
 pub use attr::{Attr, Device, Kind, SetAttr, SetTime, Time};
 pub use call::{Answer, Argument, Call, Outcome, Visit};
 pub use context::{Cancel, Context, Groups, NoGroups};
