@@ -212,3 +212,179 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Attr, Cookie, Kind, Name, OpenFlags, OpenHow};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU32};
+
+    /// A file system that counts what it is asked.
+    #[derive(Default)]
+    struct Asked {
+        statfs: AtomicU32,
+        unmount: AtomicU32,
+        refuse: AtomicBool,
+    }
+
+    struct Base(Arc<Asked>);
+
+    impl FileSystem for Base {
+        fn name(&self) -> &'static str {
+            "base"
+        }
+
+        fn root(&self, _: &Context<'_>) -> Result<Entry> {
+            Ok(Entry::new(Attr::new(7, Kind::Directory)))
+        }
+
+        fn statfs(&self, _: &Context<'_>, _: &Node) -> Result<Statfs> {
+            let asked = self.0.statfs.fetch_add(1, Ordering::SeqCst);
+            Ok(Statfs { blocks: 1000 + u64::from(asked), ..Statfs::default() })
+        }
+
+        fn lookup(&self, _: &Context<'_>, dir: &Node, name: Name<'_>) -> Result<Entry> {
+            match name.bytes() {
+                b"self" => Ok(Entry::new(Attr::new(dir.cookie().0, Kind::Directory))),
+                b"zero" => Ok(Entry::new(Attr::new(0, Kind::Regular))),
+                b"panic" => panic!("on purpose"),
+                b"enosys" => Err(Errno::ENOSYS),
+                _ => Ok(Entry::new(Attr::new(8, Kind::Regular))),
+            }
+        }
+
+        fn unmount(&self, _: &Context<'_>, _: UnmountFlags) -> Result<()> {
+            self.0.unmount.fetch_add(1, Ordering::SeqCst);
+            if self.0.refuse.load(Ordering::SeqCst) { Err(Errno::EBUSY) } else { Ok(()) }
+        }
+    }
+
+    fn mount() -> (Arc<Asked>, Mount) {
+        let asked = Arc::new(Asked::default());
+        let stack = Stack::new(Arc::new(Base(asked.clone())), []).unwrap();
+        let identity = Identity::new("base:", "filo", "/mnt").unwrap();
+        (asked, Mount::new(stack, identity).unwrap())
+    }
+
+    fn running() -> (Arc<Asked>, Mount) {
+        let (asked, mount) = mount();
+        mount.start(&Upward::channel().0).unwrap();
+        (asked, mount)
+    }
+
+    fn name(bytes: &[u8]) -> Name<'_> {
+        Name::new(bytes).unwrap()
+    }
+
+    #[test]
+    fn ops_during_mounting() {
+        // A30, A69: nothing is let through, and statfs answers at once.
+        let (asked, mount) = mount();
+        let cx = Context::internal();
+        assert_eq!(mount.state(), MountState::Mounting);
+        assert_eq!(mount.getattr(&cx, mount.root(), None), Err(Errno::ENXIO));
+        assert_eq!(mount.statvfs(&cx).1, Err(Errno::EINPROGRESS));
+        // A26: the first numbers are known without another question.
+        assert_eq!(mount.statvfs_cached().1.blocks, 1000);
+        assert_eq!(asked.statfs.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn the_states_go_one_way() {
+        // A43, A44
+        let (_, mount) = mount();
+        let up = Upward::channel().0;
+        mount.start(&up).unwrap();
+        assert_eq!(mount.start(&up), Err(Errno::EINVAL));
+        assert_eq!(mount.state(), MountState::Running);
+        mount.die();
+        assert_eq!(mount.start(&up), Err(Errno::EINVAL));
+        let cx = Context::internal();
+        assert_eq!(mount.getattr(&cx, mount.root(), None), Err(Errno::ENXIO));
+        let (identity, numbers) = mount.statvfs(&cx);
+        assert_eq!(numbers, Err(Errno::ENXIO));
+        assert_eq!(identity.mounted_on, "/mnt", "A75: identity holds on error too");
+    }
+
+    #[test]
+    fn fsid_unique() {
+        // A42
+        let fsid = |(_, m): (Arc<Asked>, Mount)| m.identity().fsid;
+        assert_ne!(fsid(mount()), fsid(mount()));
+    }
+
+    #[test]
+    fn statvfs_numbers_reach_caller() {
+        // A74, A76: the server's numbers, kept for those who must not wait.
+        let (_, mount) = running();
+        assert_eq!(mount.statvfs(&Context::internal()).1.unwrap().blocks, 1001);
+        assert_eq!(mount.statvfs_cached().1.blocks, 1001);
+    }
+
+    #[test]
+    fn unmount_busy_not_asked() {
+        // A47: an open file; the file system is not asked and nothing changes.
+        let (asked, mount) = running();
+        let cx = Context::internal();
+        let opened = mount.open(&cx, mount.root(), OpenHow::default()).unwrap();
+        let open = mount.opens().insert(mount.root(), OpenFlags::RDONLY, opened).unwrap();
+        assert_eq!(mount.unmount_now(&cx, UnmountFlags::empty()), Err(Errno::EBUSY));
+        assert_eq!(asked.unmount.load(Ordering::SeqCst), 0);
+        assert_eq!(mount.state(), MountState::Running);
+        // A48: force makes open files dead.
+        assert_eq!(mount.unmount_now(&cx, UnmountFlags::FORCE), Ok(()));
+        assert_eq!(asked.unmount.load(Ordering::SeqCst), 1);
+        assert_eq!(mount.opens().find(open.id()).unwrap_err(), Errno::EBADF);
+        assert_eq!(mount.getattr(&cx, mount.root(), None), Err(Errno::ENXIO));
+        // A51: dying already.
+        assert_eq!(mount.unmount_now(&cx, UnmountFlags::empty()), Ok(()));
+        assert_eq!(asked.unmount.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn unmount_refused() {
+        // A54: the refusal is the caller's answer, and the mount goes on. A55: force overrules.
+        let (asked, mount) = running();
+        let cx = Context::internal();
+        asked.refuse.store(true, Ordering::SeqCst);
+        assert_eq!(mount.unmount_now(&cx, UnmountFlags::empty()), Err(Errno::EBUSY));
+        assert!(mount.lookup(&cx, mount.root(), name(b"x")).is_ok());
+        assert_eq!(mount.unmount_now(&cx, UnmountFlags::FORCE), Ok(()));
+    }
+
+    #[test]
+    fn a_panic_is_eio_for_one_operation() {
+        let (_, mount) = running();
+        let cx = Context::internal();
+        assert_eq!(mount.lookup(&cx, mount.root(), name(b"panic")).unwrap_err(), Errno::EIO);
+        assert_eq!(mount.counters().panics(), 1);
+        assert!(mount.lookup(&cx, mount.root(), name(b"x")).is_ok());
+        assert_eq!(
+            (mount.counters().calls(Op::Lookup), mount.counters().errors(Op::Lookup)),
+            (2, 1)
+        );
+    }
+
+    #[test]
+    fn enosys_never_leaves_a_stack_for_one_file() {
+        let (_, mount) = running();
+        let cx = Context::internal();
+        let answer = mount.lookup(&cx, mount.root(), name(b"enosys"));
+        assert_eq!(answer.unwrap_err(), Errno::EOPNOTSUPP);
+        // An operation the file system does not have at all is the front end's to tell.
+        assert_eq!(mount.unlink(&cx, mount.root(), name(b"x")), Err(Errno::MISSING));
+    }
+
+    #[test]
+    fn answers_no_file_system_may_give() {
+        let (_, mount) = running();
+        let cx = Context::internal();
+        for bad in [&b"self"[..], b"zero"] {
+            let entry = mount.lookup(&cx, mount.root(), name(bad)).unwrap();
+            assert_eq!(mount.adopt(mount.root(), &entry).unwrap_err(), Errno::EPROTO);
+        }
+        let entry = mount.lookup(&cx, mount.root(), name(b"x")).unwrap();
+        assert_eq!(mount.adopt(mount.root(), &entry).unwrap().cookie(), Cookie(8));
+    }
+}

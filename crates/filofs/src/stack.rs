@@ -140,3 +140,180 @@ impl fmt::Debug for Lower {
         write!(f, "below position {}", self.position)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Attr, Call, Context, Entry, Errno, Kind, Name, Node, Outcome, Result, Visit, layer, locked,
+    };
+    use std::sync::Mutex;
+
+    struct Base;
+
+    impl FileSystem for Base {
+        fn name(&self) -> &'static str {
+            "base"
+        }
+
+        fn lookup(&self, _: &Context<'_>, _: &Node, _: Name<'_>) -> Result<Entry> {
+            Ok(Entry::new(Attr::new(2, Kind::Regular)))
+        }
+
+        fn getattr(&self, _: &Context<'_>, node: &Node, _: Option<&crate::Open>) -> Result<Attr> {
+            Ok(Attr::new(node.cookie().0, node.kind()))
+        }
+    }
+
+    struct Null;
+
+    #[layer]
+    impl Layer for Null {
+        fn name(&self) -> &'static str {
+            "null"
+        }
+    }
+
+    /// Takes part in lookup alone.
+    struct Taller;
+
+    #[layer]
+    impl Layer for Taller {
+        fn name(&self) -> &'static str {
+            "taller"
+        }
+
+        fn lookup(
+            &self,
+            next: Next<'_>,
+            cx: &Context<'_>,
+            dir: &Node,
+            name: Name<'_>,
+        ) -> Result<Entry> {
+            let mut entry = next.lookup(cx, dir, name)?;
+            entry.attr.size += 1;
+            Ok(entry)
+        }
+    }
+
+    /// Takes part in everything, and notes what it saw.
+    #[derive(Default)]
+    struct Watch {
+        seen: Arc<Mutex<Vec<String>>>,
+        lower: Mutex<Option<Lower>>,
+    }
+
+    #[layer]
+    impl Layer for Watch {
+        fn name(&self) -> &'static str {
+            "watch"
+        }
+
+        fn attach(&self, lower: Lower, _: Slot) {
+            *locked(&self.lower) = Some(lower);
+        }
+
+        fn enter<'c>(&self, call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
+            if call.op == Op::Unlink {
+                return Err(Errno::EPERM);
+            }
+            Ok(Visit { cx: *cx, mark: 5 })
+        }
+
+        fn leave(&self, call: &Call<'_>, visit: &Visit<'_>, outcome: Outcome<'_>) {
+            assert_eq!(visit.mark, 5);
+            let outcome = match outcome {
+                Ok(answer) => {
+                    if let Some(attr) = answer.attr_mut() {
+                        attr.mode = 0o7;
+                    }
+                    "ok".to_owned()
+                }
+                Err(errno) => format!("{errno:?}"),
+            };
+            locked(&self.seen).push(format!("{call} {outcome}"));
+        }
+    }
+
+    fn stack(layers: Vec<Box<dyn Layer>>) -> Stack {
+        Stack::new(Arc::new(Base), layers).unwrap()
+    }
+
+    fn root() -> Node {
+        Node::detached(&Entry::new(Attr::new(1, Kind::Directory)))
+    }
+
+    #[test]
+    fn what_a_layer_takes_part_in_is_read_off_its_code() {
+        assert_eq!(Null.intercepts(), OpSet::NONE);
+        assert_eq!(Taller.intercepts(), OpSet::NONE.with(Op::Lookup));
+        assert_eq!(Watch::default().intercepts(), OpSet::NONE.with_all());
+        assert_eq!(Op::ALL.len(), OpSet::NONE.with_all().iter().count());
+    }
+
+    #[test]
+    fn null_anywhere_changes_no_answer() {
+        let cx = Context::internal();
+        let x = Name::new(b"x").unwrap();
+        let bare = stack(vec![]).lookup(&cx, &root(), x).unwrap();
+        let nulls = stack((0..32).map(|_| Box::new(Null) as _).collect());
+        assert_eq!(nulls.lookup(&cx, &root(), x).unwrap().attr, bare.attr);
+        assert!(nulls.intercepted() == OpSet::NONE, "the base is one step away");
+        let mixed = stack(vec![Box::new(Null), Box::new(Taller), Box::new(Null), Box::new(Taller)]);
+        assert_eq!(mixed.lookup(&cx, &root(), x).unwrap().attr.size, 2);
+        assert_eq!(mixed.getattr(&cx, &root(), None).unwrap().size, 0);
+        assert_eq!(mixed.describe(), "base null taller null taller");
+    }
+
+    #[test]
+    fn stacks_nest() {
+        let inner = Arc::new(stack(vec![Box::new(Taller)]));
+        let outer = Stack::new(inner, vec![Box::new(Taller) as _, Box::new(Null) as _]).unwrap();
+        let x = Name::new(b"x").unwrap();
+        assert_eq!(outer.lookup(&Context::internal(), &root(), x).unwrap().attr.size, 2);
+        assert_eq!(outer.slots(), 3, "the layers of both have places of their own");
+    }
+
+    #[test]
+    fn hooks_see_every_operation_and_can_refuse_and_change_it() {
+        let watch = Watch::default();
+        let seen = watch.seen.clone();
+        let stack = stack(vec![Box::new(watch)]);
+        let cx = Context::internal();
+        let x = Name::new(b"x\n").unwrap();
+        assert_eq!(stack.lookup(&cx, &root(), x).unwrap().attr.mode, 0o7);
+        assert_eq!(stack.rmdir(&cx, &root(), x), Err(Errno::MISSING));
+        assert_eq!(stack.unlink(&cx, &root(), x), Err(Errno::EPERM));
+        let expected =
+            [r#"lookup dir=node 1 name="x\n" ok"#, r#"rmdir dir=node 1 name="x\n" MISSING"#];
+        assert_eq!(*locked(&seen), expected);
+    }
+
+    #[test]
+    fn a_layer_can_go_down_by_itself_while_the_stack_lives() {
+        let watch = Arc::new(Watch::default());
+        struct Shared(Arc<Watch>);
+        #[layer]
+        impl Layer for Shared {
+            fn name(&self) -> &'static str {
+                "shared"
+            }
+            fn attach(&self, lower: Lower, slot: Slot) {
+                self.0.attach(lower, slot);
+            }
+        }
+        let stack = stack(vec![Box::new(Taller), Box::new(Shared(watch.clone()))]);
+        let lower = locked(&watch.lower).clone().unwrap();
+        let x = Name::new(b"x").unwrap();
+        let down = || lower.with(|next| next.lookup(&Context::internal(), &root(), x));
+        assert_eq!(down().unwrap().unwrap().attr.size, 1);
+        drop(stack);
+        assert!(down().is_none());
+    }
+
+    #[test]
+    fn too_many_layers_are_refused() {
+        let layers = (0..=Stack::MOST_LAYERS).map(|_| Box::new(Null) as Box<dyn Layer>);
+        assert!(Stack::new(Arc::new(Base), layers).is_none());
+    }
+}
