@@ -3,7 +3,11 @@
 
 use filofs::Definition;
 
+pub mod fault;
 pub mod null;
+pub mod readonly;
+pub mod trace;
 
 /// Every layer there is, by name. A new layer is its file and its line here.
-pub const LAYERS: &[&Definition] = &[&null::DEFINITION];
+pub const LAYERS: &[&Definition] =
+    &[&fault::DEFINITION, &null::DEFINITION, &readonly::DEFINITION, &trace::DEFINITION];

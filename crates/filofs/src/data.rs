@@ -143,6 +143,37 @@ impl Source for SliceSource<'_> {
     }
 }
 
+/// The beginning of another source.
+pub struct ShortSource<'a> {
+    whole: &'a mut dyn Source,
+    left: usize,
+}
+
+impl<'a> ShortSource<'a> {
+    /// At most `most` bytes of it.
+    pub fn new(whole: &'a mut dyn Source, most: usize) -> ShortSource<'a> {
+        ShortSource { whole, left: most }
+    }
+}
+
+impl Source for ShortSource<'_> {
+    fn remaining(&self) -> usize {
+        self.whole.remaining().min(self.left)
+    }
+
+    fn chunk(&mut self) -> &[u8] {
+        let left = self.left;
+        let chunk = self.whole.chunk();
+        chunk.get(..left).unwrap_or(chunk)
+    }
+
+    fn advance(&mut self, len: usize) {
+        let len = len.min(self.left);
+        self.left -= len;
+        self.whole.advance(len);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,5 +207,17 @@ mod tests {
         assert_eq!((source.chunk(), 2), (&b"ef"[..], 2));
         source.advance(9);
         assert_eq!(source.remaining(), 0);
+    }
+
+    #[test]
+    fn a_short_source_is_a_beginning() {
+        let mut whole = SliceSource::new(b"abcdef");
+        let mut short = ShortSource::new(&mut whole, 4);
+        assert_eq!((short.remaining(), short.chunk()), (4, &b"abcd"[..]));
+        short.advance(3);
+        assert_eq!(short.chunk(), b"d");
+        short.advance(9);
+        assert_eq!((short.remaining(), short.chunk()), (0, &b""[..]));
+        assert_eq!(whole.chunk(), b"ef");
     }
 }

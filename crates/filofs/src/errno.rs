@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The answer of every operation: a value, or the errno the caller sees.
-pub type Result<T> = std::result::Result<T, Errno>;
+pub type Result<T, E = Errno> = std::result::Result<T, E>;
 
 /// An error number of Linux (errno(3)).
 ///

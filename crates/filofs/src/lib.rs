@@ -36,7 +36,7 @@ pub use attr::{Attr, Device, Kind, SetAttr, SetTime, Time};
 pub use call::{Answer, Argument, Call, Outcome, Visit};
 pub use context::{Cancel, Context, Groups, NoGroups};
 pub use counters::Counters;
-pub use data::{Sink, SliceSink, SliceSource, Source, VecSink};
+pub use data::{ShortSource, Sink, SliceSink, SliceSource, Source, VecSink};
 pub use definition::{Definition, OptionHelp, Options, Role, SetupError, nearest};
 pub use entry::{Created, DirEntry, DirSink, Entry, Full, Opened, State};
 pub use errno::{Errno, Result};

@@ -21,7 +21,9 @@ use crate::{
 pub enum Effect {
     /// Reads. (An access time may move.)
     Look,
-    /// May change names, data or attributes.
+    /// Makes a name: the last directory and name among the arguments.
+    Make,
+    /// May change names, data or attributes otherwise.
     Change,
     /// The arguments decide: `open` for writing, `ioctl`, `access`.
     Either,
@@ -52,6 +54,11 @@ macro_rules! operations {
             /// Whether it may change something.
             pub const fn effect(self) -> Effect {
                 match self { $(Op::$op => Effect::$effect),* }
+            }
+
+            /// The operation of that name.
+            pub fn from_name(name: &str) -> Option<Op> {
+                Op::ALL.iter().copied().find(|op| op.name() == name)
             }
         }
 
@@ -120,8 +127,13 @@ macro_rules! operations {
 
             /// Before each operation that has no method of its own in this layer. Answers the
             /// context to go down with, or an errno that ends the operation here (then `leave`
-            /// is not called).
-            fn enter<'c>(&self, _call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
+            /// is not called). `next` is for other questions to what is below.
+            fn enter<'c>(
+                &self,
+                _next: Next<'_>,
+                _call: &Call<'_>,
+                cx: &Context<'c>,
+            ) -> Result<Visit<'c>> {
                 Ok(Visit::of(cx))
             }
 
@@ -135,7 +147,7 @@ macro_rules! operations {
                 {
                     let arguments: &[(&'static str, &dyn Argument)] =
                         &[$((stringify!($arg), &$arg)),*];
-                    let visit = self.enter(&Call { op: Op::$op, arguments }, cx)?;
+                    let visit = self.enter(next, &Call { op: Op::$op, arguments }, cx)?;
                     let mut answer = next.$name(&visit.cx, $($arg),*);
                     let arguments: &[(&'static str, &dyn Argument)] =
                         &[$((stringify!($arg), &$arg)),*];
@@ -264,15 +276,15 @@ operations! {
     /// The target of a symbolic link, readlink(2). EINVAL for another kind.
     [Look] Readlink: readlink(node: &Node, out: &mut dyn Sink) -> ();
     /// Makes a file of any kind but directory and symlink, mknod(2). EEXIST.
-    [Change] Mknod: mknod(dir: &Node, name: Name<'_>, kind: crate::Kind, how: MakeHow) -> Entry;
+    [Make] Mknod: mknod(dir: &Node, name: Name<'_>, kind: crate::Kind, how: MakeHow) -> Entry;
     /// Makes a directory, mkdir(2). EEXIST, EMLINK.
-    [Change] Mkdir: mkdir(dir: &Node, name: Name<'_>, how: MakeHow) -> Entry;
+    [Make] Mkdir: mkdir(dir: &Node, name: Name<'_>, how: MakeHow) -> Entry;
     /// Makes a symbolic link, symlink(2). EEXIST; ENAMETOOLONG for a target over 4095 bytes.
-    [Change] Symlink: symlink(dir: &Node, name: Name<'_>, target: &[u8]) -> Entry;
+    [Make] Symlink: symlink(dir: &Node, name: Name<'_>, target: &[u8]) -> Entry;
     /// Gives a node another name, link(2). EEXIST, EMLINK; EPERM for a directory.
-    [Change] Link: link(node: &Node, dir: &Node, name: Name<'_>) -> Entry;
+    [Make] Link: link(node: &Node, dir: &Node, name: Name<'_>) -> Entry;
     /// Makes a regular file and opens it, or opens the one that is there (EEXIST with EXCL).
-    [Change] Create: create(dir: &Node, name: Name<'_>, how: MakeHow) -> Created;
+    [Make] Create: create(dir: &Node, name: Name<'_>, how: MakeHow) -> Created;
     /// Makes a regular file without a name and opens it: O_TMPFILE of open(2). With EXCL in the
     /// flags it can never be given one.
     [Change] Tmpfile: tmpfile(dir: &Node, how: MakeHow) -> Created;

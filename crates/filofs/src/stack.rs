@@ -213,7 +213,7 @@ mod tests {
             *locked(&self.lower) = Some(lower);
         }
 
-        fn enter<'c>(&self, call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
+        fn enter<'c>(&self, _: Next<'_>, call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
             if call.op == Op::Unlink {
                 return Err(Errno::EPERM);
             }

@@ -1,0 +1,92 @@
+//! `readonly`: nothing below can be changed through it.
+//!
+//! A guard: it decides by what an operation may change ([`Effect`]), so that an operation added
+//! to the table later cannot slip through. Devices, fifos and sockets may be opened and written
+//! as on any read-only mount: their content is not the file system's.
+
+use filofs::{
+    Access, Attr, Call, Context, Definition, Effect, Errno, FileSystem, Ioctl, Layer, Next, Node,
+    Open, OpenHow, Opened, Result, Role, SetAttr, Sink, Visit, layer,
+};
+
+/// Refuses every change with EROFS.
+#[derive(Debug)]
+pub struct ReadOnly;
+
+/// The ioctls that only read, linux/fs.h: GETFLAGS, GETVERSION, FSGETXATTR.
+const READING: [u32; 3] = [0x8008_6601, 0x8008_7601, 0x801c_581f];
+/// Those that would change a file: SETFLAGS, SETVERSION, FSSETXATTR.
+const CHANGING: [u32; 3] = [0x4008_6602, 0x4008_7602, 0x401c_5820];
+
+#[layer]
+impl Layer for ReadOnly {
+    fn name(&self) -> &'static str {
+        "readonly"
+    }
+
+    /// What exists answers EEXIST to whoever would make it, as without the layer (B10).
+    fn enter<'c>(&self, next: Next<'_>, call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
+        match (call.op.effect(), call.nodes().last(), call.names().last()) {
+            (Effect::Look | Effect::Own, ..) => Ok(Visit::of(cx)),
+            (Effect::Make, Some(dir), Some(name)) if next.lookup(cx, dir, name).is_ok() => {
+                Err(Errno::EEXIST)
+            }
+            _ => Err(Errno::EROFS),
+        }
+    }
+
+    /// The size of a special file is ignored (B12); anything else is a change (B13).
+    fn setattr(
+        &self,
+        next: Next<'_>,
+        cx: &Context<'_>,
+        node: &Node,
+        open: Option<&Open>,
+        set: &SetAttr,
+    ) -> Result<Attr> {
+        let rest = SetAttr { size: None, ..*set };
+        if !node.kind().is_special() || !rest.is_empty() {
+            return Err(Errno::EROFS);
+        }
+        next.getattr(cx, node, open)
+    }
+
+    fn access(&self, next: Next<'_>, cx: &Context<'_>, node: &Node, want: Access) -> Result<()> {
+        if want.contains(Access::WRITE) && !node.kind().is_special() {
+            return Err(Errno::EROFS);
+        }
+        next.access(cx, node, want)
+    }
+
+    fn open(&self, next: Next<'_>, cx: &Context<'_>, node: &Node, how: OpenHow) -> Result<Opened> {
+        if how.flags.changes() && !node.kind().is_special() {
+            return Err(Errno::EROFS);
+        }
+        next.open(cx, node, how)
+    }
+
+    fn ioctl(
+        &self,
+        next: Next<'_>,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        how: Ioctl<'_>,
+        out: &mut dyn Sink,
+    ) -> Result<i32> {
+        match how.command {
+            command if READING.contains(&command) => next.ioctl(cx, node, open, how, out),
+            command if CHANGING.contains(&command) => Err(Errno::EROFS),
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+}
+
+/// Its line on the command line.
+pub const DEFINITION: Definition = Definition {
+    name: "readonly",
+    summary: "refuses every change with EROFS; special files stay usable",
+    argument: None,
+    options: &[],
+    role: Role::Layer(|_| Ok(Box::new(ReadOnly))),
+};

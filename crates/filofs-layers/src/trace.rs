@@ -1,0 +1,79 @@
+//! `trace`: a line for each operation: who, what, with which answer, how long.
+
+use filofs::{
+    Call, Context, Definition, Layer, Next, OptionHelp, Outcome, Result, Role, SetupError, Visit,
+    layer, locked,
+};
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Writes the lines. The time is that of everything below the layer.
+pub struct Trace {
+    out: Mutex<Box<dyn Write + Send>>,
+    began: Instant,
+    slow: Duration,
+}
+
+impl Trace {
+    /// To that writer, operations that took at least `slow`.
+    pub fn new(out: Box<dyn Write + Send>, slow: Duration) -> Trace {
+        Trace { out: Mutex::new(out), began: Instant::now(), slow }
+    }
+
+    fn clock(&self) -> u64 {
+        self.began.elapsed().as_nanos() as u64
+    }
+}
+
+#[layer]
+impl Layer for Trace {
+    fn name(&self) -> &'static str {
+        "trace"
+    }
+
+    fn enter<'c>(&self, _: Next<'_>, _: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
+        Ok(Visit { cx: *cx, mark: self.clock() })
+    }
+
+    fn leave(&self, call: &Call<'_>, visit: &Visit<'_>, outcome: Outcome<'_>) {
+        let took = self.clock().saturating_sub(visit.mark);
+        if u128::from(took) < self.slow.as_nanos() {
+            return;
+        }
+        let cx = &visit.cx;
+        let errno = outcome.err().map_or_else(|| "ok".to_owned(), |errno| format!("{errno:?}"));
+        let line = format!(
+            "pid {} uid {} gid {} {call} = {errno} {}.{:03} us\n",
+            cx.pid,
+            cx.uid,
+            cx.gid,
+            took / 1000,
+            took % 1000
+        );
+        // Nowhere to say that a line could not be written.
+        let _ = locked(&self.out).write_all(line.as_bytes());
+    }
+}
+
+/// Its line on the command line.
+pub const DEFINITION: Definition = Definition {
+    name: "trace",
+    summary: "writes a line for each operation: caller, names, errno, microseconds",
+    argument: None,
+    options: &[
+        OptionHelp { key: "file", value: "PATH", help: "append to this file (default: stderr)" },
+        OptionHelp { key: "slow_ms", value: "N", help: "only operations that took at least N ms" },
+    ],
+    role: Role::Layer(|options| {
+        let out: Box<dyn Write + Send> = match options.value("file")? {
+            None => Box::new(std::io::stderr()),
+            Some(path) => {
+                let file = std::fs::OpenOptions::new().append(true).create(true).open(&path);
+                Box::new(file.map_err(|e| SetupError::new(format!("cannot open '{path}': {e}")))?)
+            }
+        };
+        let slow = Duration::from_millis(options.number("slow_ms")?.unwrap_or(0));
+        Ok(Box::new(Trace::new(out, slow)))
+    }),
+};
