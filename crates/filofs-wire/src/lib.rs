@@ -1,1 +1,54 @@
-//! To come.
+//! The FUSE protocol, version 7.45, as bytes.
+//!
+//! This crate knows how messages look, and nothing else: it does no I/O, starts no thread, and
+//! depends on no other crate of ours. What a message *means* is the front end's business.
+//!
+//! # The parts
+//!
+//! | module | what |
+//! |---|---|
+//! | [`abi`] | every structure, opcode and flag of `linux/fuse.h`, with its size and offsets checked at compile time |
+//! | [`request`] | bytes to [`Request`](request::Request): header, typed operation, extensions; borrowed, never copied |
+//! | [`reply`] | answers: header and fixed structure by value, no allocation |
+//! | [`dirent`] | directory buffers, written in place |
+//! | [`notify`] | messages nobody asked for: invalidate, store, wake a poll, resend |
+//! | [`name`] | the one-component [`Name`](name::Name) and extended attribute name a parser promises |
+//! | [`dialect`] | what INIT settled: the minor version and the flags that change layouts |
+//! | [`compose`] | requests as bytes: header and body joined |
+//!
+//! # The two directions
+//!
+//! The same structures serve both ends: toward Linux a process parses requests and writes replies;
+//! a process that plays the kernel toward a file server writes requests and parses replies. Which
+//! structure begins each request is stated once, in [`request`]; which one answers it, in
+//! [`abi::Opcode::answer`].
+//!
+//! # Trust
+//!
+//! A request comes from another process and is parsed, never believed: no bytes make the parser
+//! panic, every length is compared with the bytes that are really there, every count has a limit
+//! ([`limits`]), and a name that comes out has one component. A bad message is a
+//! [`Malformed`](request::Malformed), which knows whom to answer and with which errno.
+//!
+//! # Versions
+//!
+//! Everything is as of 7.45 (Linux 6.18), and spoken down to 7.31 (Linux 5.4), the first version
+//! in which all replies have today's sizes. An older peer is refused in INIT
+//! ([`dialect::Dialect::negotiate`]).
+//!
+//! # References
+//!
+//! `include/uapi/linux/fuse.h` of the Linux kernel; fuse(4).
+
+#![forbid(unsafe_code)]
+
+pub mod abi;
+pub mod compose;
+pub mod dialect;
+pub mod dirent;
+pub mod errno;
+pub mod limits;
+pub mod name;
+pub mod notify;
+pub mod reply;
+pub mod request;

@@ -1,0 +1,141 @@
+//! What two peers agreed on in INIT, as far as it changes the layout of messages.
+
+use crate::abi::{InitFlags, InitIn, KERNEL_MINOR, KERNEL_VERSION};
+
+/// The oldest minor version that is spoken. Since then every reply has today's size, so that no
+/// older layout needs code; Linux 5.4, November 2019.
+pub const MINOR_MIN: u32 = 31;
+
+/// The first minor version whose requests say how long their extensions are.
+const MINOR_EXTENSIONS: u32 = 38;
+
+/// The version and the flags in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    minor: u32,
+    flags: InitFlags,
+}
+
+/// How a server has to answer INIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Negotiated {
+    /// Both can speak this.
+    Agreed(Dialect),
+    /// The kernel's major version is newer: answer with ours, nothing else agreed on, and await
+    /// another INIT.
+    AskAgain,
+    /// The kernel is older than 7.31: answer EPROTO.
+    Refused,
+}
+
+impl Dialect {
+    /// What is spoken until INIT has been answered.
+    pub const BEFORE_INIT: Dialect = Dialect { minor: KERNEL_MINOR, flags: InitFlags::empty() };
+
+    /// A dialect by its parts, where it was agreed on earlier (a successor process). `None` for a
+    /// minor version that is not spoken.
+    pub const fn new(minor: u32, flags: InitFlags) -> Option<Dialect> {
+        if minor < MINOR_MIN || minor > KERNEL_MINOR {
+            return None;
+        }
+        Some(Dialect { minor, flags })
+    }
+
+    /// Agrees with a kernel that sent `init`, for a server that wants `wanted`: the lower minor
+    /// version, and the flags both sides have. Extensions of requests are dropped below 7.38,
+    /// where they cannot be told from the body.
+    pub fn negotiate(init: &InitIn, wanted: InitFlags) -> Negotiated {
+        if init.major > KERNEL_VERSION {
+            return Negotiated::AskAgain;
+        }
+        if init.major < KERNEL_VERSION || init.minor < MINOR_MIN {
+            return Negotiated::Refused;
+        }
+        let minor = init.minor.min(KERNEL_MINOR);
+        let mut flags = init.init_flags() & wanted;
+        flags.remove(InitFlags::RESERVED);
+        if minor < MINOR_EXTENSIONS {
+            flags.remove(InitFlags::SECURITY_CTX | InitFlags::CREATE_SUPP_GROUP);
+        }
+        Negotiated::Agreed(Dialect { minor, flags })
+    }
+
+    /// The minor version.
+    pub const fn minor(self) -> u32 {
+        self.minor
+    }
+
+    /// The flags both sides have.
+    pub const fn flags(self) -> InitFlags {
+        self.flags
+    }
+
+    /// Whether SETXATTR has its long structure.
+    pub const fn long_setxattr(self) -> bool {
+        self.flags.contains(InitFlags::SETXATTR_EXT)
+    }
+
+    /// Whether the header says how long the extensions are.
+    pub const fn has_extensions(self) -> bool {
+        self.minor >= MINOR_EXTENSIONS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn init(major: u32, minor: u32, flags: InitFlags) -> InitIn {
+        let (flags, flags2) = flags.halves();
+        InitIn { major, minor, flags, flags2, ..InitIn::default() }
+    }
+
+    #[test]
+    fn the_lower_minor_and_the_common_flags() {
+        let offered = InitFlags::INIT_EXT | InitFlags::ASYNC_READ | InitFlags::PASSTHROUGH;
+        let wanted = InitFlags::INIT_EXT | InitFlags::PASSTHROUGH | InitFlags::POSIX_ACL;
+        let common = InitFlags::INIT_EXT | InitFlags::PASSTHROUGH;
+        for (theirs, agreed) in [(31, 31), (45, 45), (99, 45)] {
+            assert_eq!(
+                Dialect::negotiate(&init(7, theirs, offered), wanted),
+                Negotiated::Agreed(Dialect { minor: agreed, flags: common })
+            );
+        }
+    }
+
+    #[test]
+    fn old_kernels_are_refused_and_newer_majors_asked_again() {
+        assert_eq!(
+            Dialect::negotiate(&init(7, 30, InitFlags::empty()), InitFlags::empty()),
+            Negotiated::Refused
+        );
+        assert_eq!(
+            Dialect::negotiate(&init(6, 45, InitFlags::empty()), InitFlags::empty()),
+            Negotiated::Refused
+        );
+        assert_eq!(
+            Dialect::negotiate(&init(8, 0, InitFlags::empty()), InitFlags::empty()),
+            Negotiated::AskAgain
+        );
+    }
+
+    #[test]
+    fn the_high_half_counts_only_with_init_ext() {
+        let offered = InitFlags::PASSTHROUGH | InitFlags::ASYNC_READ;
+        let Negotiated::Agreed(dialect) = Dialect::negotiate(&init(7, 45, offered), offered) else {
+            panic!("7.45 is spoken");
+        };
+        assert_eq!(dialect.flags(), InitFlags::ASYNC_READ);
+    }
+
+    #[test]
+    fn extensions_need_7_38() {
+        let all = InitFlags::INIT_EXT | InitFlags::SECURITY_CTX | InitFlags::CREATE_SUPP_GROUP;
+        for (minor, flags) in [(37, InitFlags::INIT_EXT), (38, all)] {
+            let Negotiated::Agreed(dialect) = Dialect::negotiate(&init(7, minor, all), all) else {
+                panic!("7.{minor} is spoken");
+            };
+            assert_eq!(dialect.flags(), flags, "7.{minor}");
+        }
+    }
+}
