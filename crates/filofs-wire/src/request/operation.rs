@@ -122,6 +122,63 @@ pub enum Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
+    /// The operation without its arguments.
+    pub const fn opcode(&self) -> Opcode {
+        match self {
+            Operation::Lookup { .. } => Opcode::Lookup,
+            Operation::Forget { .. } => Opcode::Forget,
+            Operation::Getattr { .. } => Opcode::Getattr,
+            Operation::Setattr { .. } => Opcode::Setattr,
+            Operation::Readlink => Opcode::Readlink,
+            Operation::Symlink { .. } => Opcode::Symlink,
+            Operation::Mknod { .. } => Opcode::Mknod,
+            Operation::Mkdir { .. } => Opcode::Mkdir,
+            Operation::Unlink { .. } => Opcode::Unlink,
+            Operation::Rmdir { .. } => Opcode::Rmdir,
+            Operation::Rename { .. } => Opcode::Rename,
+            Operation::Link { .. } => Opcode::Link,
+            Operation::Open { .. } => Opcode::Open,
+            Operation::Read { .. } => Opcode::Read,
+            Operation::Write { .. } => Opcode::Write,
+            Operation::Statfs => Opcode::Statfs,
+            Operation::Release { .. } => Opcode::Release,
+            Operation::Fsync { .. } => Opcode::Fsync,
+            Operation::Setxattr { .. } => Opcode::Setxattr,
+            Operation::Getxattr { .. } => Opcode::Getxattr,
+            Operation::Listxattr { .. } => Opcode::Listxattr,
+            Operation::Removexattr { .. } => Opcode::Removexattr,
+            Operation::Flush { .. } => Opcode::Flush,
+            Operation::Init { .. } => Opcode::Init,
+            Operation::Opendir { .. } => Opcode::Opendir,
+            Operation::Readdir { .. } => Opcode::Readdir,
+            Operation::Releasedir { .. } => Opcode::Releasedir,
+            Operation::Fsyncdir { .. } => Opcode::Fsyncdir,
+            Operation::Getlk { .. } => Opcode::Getlk,
+            Operation::Setlk { .. } => Opcode::Setlk,
+            Operation::Setlkw { .. } => Opcode::Setlkw,
+            Operation::Access { .. } => Opcode::Access,
+            Operation::Create { .. } => Opcode::Create,
+            Operation::Interrupt { .. } => Opcode::Interrupt,
+            Operation::Bmap { .. } => Opcode::Bmap,
+            Operation::Destroy => Opcode::Destroy,
+            Operation::Ioctl { .. } => Opcode::Ioctl,
+            Operation::Poll { .. } => Opcode::Poll,
+            Operation::NotifyReply { .. } => Opcode::NotifyReply,
+            Operation::BatchForget { .. } => Opcode::BatchForget,
+            Operation::Fallocate { .. } => Opcode::Fallocate,
+            Operation::Readdirplus { .. } => Opcode::Readdirplus,
+            Operation::Rename2 { .. } => Opcode::Rename2,
+            Operation::Lseek { .. } => Opcode::Lseek,
+            Operation::CopyFileRange { .. } => Opcode::CopyFileRange,
+            Operation::Setupmapping { .. } => Opcode::Setupmapping,
+            Operation::Removemapping { .. } => Opcode::Removemapping,
+            Operation::Syncfs { .. } => Opcode::Syncfs,
+            Operation::Tmpfile { .. } => Opcode::Tmpfile,
+            Operation::Statx { .. } => Opcode::Statx,
+            Operation::CopyFileRange64 { .. } => Opcode::CopyFileRange64,
+        }
+    }
+
     /// Reads the body of a request, which must end where the operation does.
     pub(super) fn parse(
         opcode: Opcode,

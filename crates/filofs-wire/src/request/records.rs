@@ -13,7 +13,7 @@ pub struct Records<'a, T> {
 
 impl<'a, T: FromBytes + 'a> Records<'a, T> {
     /// Exactly `count` records in exactly these bytes.
-    pub(crate) fn new(bytes: &'a [u8], count: u32) -> Option<Records<'a, T>> {
+    pub fn new(bytes: &'a [u8], count: u32) -> Option<Records<'a, T>> {
         let len = size_of::<T>().checked_mul(count as usize)?;
         (bytes.len() == len).then_some(Records { bytes, kind: PhantomData })
     }
@@ -26,6 +26,11 @@ impl<'a, T: FromBytes + 'a> Records<'a, T> {
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Their bytes, as they stand in the message.
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Each in turn.

@@ -1,0 +1,264 @@
+//! Two hundred thousand messages, valid, mutated and plainly random, from a seed that is printed:
+//! the parser keeps its promises and never panics. `FILOFS_SEED` repeats a run.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may be blunt")]
+
+mod common;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use filofs_wire::abi::{InHeader, Opcode};
+use filofs_wire::dialect::Dialect;
+use zerocopy::{FromBytes, IntoBytes};
+
+const ROUNDS: usize = 200_000;
+
+/// Marsaglia's xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn from_environment() -> Random {
+        let seed = std::env::var("FILOFS_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            now.map_or(1, |now| now.as_nanos() as u64) | 1
+        });
+        println!("FILOFS_SEED={seed}");
+        Random(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() >> 11) as usize % bound
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+
+    /// Mostly a name; sometimes none.
+    fn name(&mut self) -> Vec<u8> {
+        let len = match self.below(8) {
+            0 => self.below(300),
+            1 => 255,
+            _ => 1 + self.below(20),
+        };
+        let mut name: Vec<u8> = (0..len).map(|_| b'a' + self.below(26) as u8).collect();
+        match self.below(20) {
+            0 => name = b"..".to_vec(),
+            1 => name = b".".to_vec(),
+            2 => name.push(b'/'),
+            3 => name = self.bytes(len),
+            _ => {}
+        }
+        name
+    }
+}
+
+/// A message whose body has the right shape for its opcode, with random content; sizes inside it
+/// are right more often than not.
+fn message(random: &mut Random, dialect: Dialect) -> Vec<u8> {
+    let opcode = Opcode::ALL[random.below(Opcode::ALL.len())];
+    let mut body = Vec::new();
+    let (fixed, names, data) = shape(opcode, dialect);
+    // Small numbers, so that offsets, sizes and times are mostly within their limits.
+    for _ in 0..fixed / 4 {
+        let number = if random.one_in(4) { random.next() as u32 >> random.below(32) } else { 0 };
+        body.extend_from_slice(&number.to_ne_bytes());
+    }
+    for _ in 0..names {
+        body.extend_from_slice(&random.name());
+        body.push(0);
+    }
+    if let Some((size_at, unit)) = data {
+        let count = random.below(20);
+        if let Some(size) = body.get_mut(size_at..size_at + 4) {
+            size.copy_from_slice(&(count as u32).to_ne_bytes());
+        }
+        body.extend_from_slice(&random.bytes(count * unit));
+    }
+    let extensions = if random.one_in(4) { extensions(random) } else { Vec::new() };
+    let header = InHeader {
+        len: (size_of::<InHeader>() + body.len() + extensions.len()) as u32,
+        opcode: opcode as u32,
+        unique: random.next() | 1,
+        nodeid: random.next(),
+        uid: 0,
+        gid: 0,
+        pid: 1,
+        total_extlen: (extensions.len() / 8) as u16,
+        padding: 0,
+    };
+    [header.as_bytes(), &body, &extensions].concat()
+}
+
+/// Bytes of structure, number of names, and where the count of the data stands with its unit.
+fn shape(opcode: Opcode, dialect: Dialect) -> (usize, usize, Option<(usize, usize)>) {
+    match opcode {
+        Opcode::Lookup | Opcode::Unlink | Opcode::Rmdir | Opcode::Removexattr => (0, 1, None),
+        Opcode::Readlink | Opcode::Statfs | Opcode::Destroy => (0, 0, None),
+        Opcode::Symlink => (0, 2, None),
+        Opcode::Forget
+        | Opcode::Access
+        | Opcode::Interrupt
+        | Opcode::Syncfs
+        | Opcode::Open
+        | Opcode::Opendir
+        | Opcode::Listxattr => (8, 0, None),
+        Opcode::Mkdir | Opcode::Link | Opcode::Getxattr => (8, 1, None),
+        Opcode::Rename => (8, 2, None),
+        Opcode::BatchForget => (8, 0, Some((0, 16))),
+        Opcode::Removemapping => (4, 0, Some((0, 16))),
+        Opcode::Getattr | Opcode::Fsync | Opcode::Fsyncdir | Opcode::Bmap => (16, 0, None),
+        Opcode::Mknod | Opcode::Create | Opcode::Tmpfile => (16, 1, None),
+        Opcode::Rename2 => (16, 2, None),
+        Opcode::Setxattr if dialect.long_setxattr() => (16, 1, Some((0, 1))),
+        Opcode::Setxattr => (8, 1, Some((0, 1))),
+        Opcode::Release
+        | Opcode::Releasedir
+        | Opcode::Flush
+        | Opcode::Poll
+        | Opcode::Lseek
+        | Opcode::Statx => (24, 0, None),
+        Opcode::Fallocate => (32, 0, None),
+        Opcode::Ioctl => (32, 0, Some((24, 1))),
+        Opcode::Read | Opcode::Readdir | Opcode::Readdirplus | Opcode::Setupmapping => {
+            (40, 0, None)
+        }
+        Opcode::Write | Opcode::NotifyReply => (40, 0, Some((16, 1))),
+        Opcode::Getlk | Opcode::Setlk | Opcode::Setlkw => (48, 0, None),
+        Opcode::CopyFileRange | Opcode::CopyFileRange64 => (56, 0, None),
+        Opcode::Init => (64, 0, None),
+        Opcode::Setattr => (88, 0, None),
+    }
+}
+
+/// One or two extensions, right more often than not.
+fn extensions(random: &mut Random) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if random.one_in(2) {
+        let mut content = Vec::new();
+        let count = random.below(3);
+        for _ in 0..count {
+            let value = random.below(30);
+            content.extend_from_slice(&(value as u32).to_ne_bytes());
+            content.extend_from_slice(&[0; 4]);
+            content.extend_from_slice(b"security.selinux\0");
+            content.extend_from_slice(&random.bytes(value));
+            content.resize(content.len().next_multiple_of(8), 0);
+        }
+        bytes.extend_from_slice(&(8 + content.len() as u32).to_ne_bytes());
+        bytes.extend_from_slice(&(count as u32).to_ne_bytes());
+        bytes.extend_from_slice(&content);
+    }
+    if random.one_in(2) {
+        bytes.extend_from_slice(&16_u32.to_ne_bytes());
+        bytes.extend_from_slice(&32_u32.to_ne_bytes());
+        bytes.extend_from_slice(&1_u32.to_ne_bytes());
+        bytes.extend_from_slice(&(random.next() as u32).to_ne_bytes());
+    }
+    bytes
+}
+
+/// Damages a message in one to four places.
+fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len().max(1));
+        match random.below(6) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at.min(bytes.len()), random.next() as u8),
+            2 => bytes.extend_from_slice(&random.next().to_ne_bytes()),
+            3 => {
+                let number = [u32::MAX, 0, 1, 0x7fff_ffff, 0x8000_0000][random.below(5)];
+                if let Some(word) = bytes.get_mut(at..at + 4) {
+                    word.copy_from_slice(&number.to_ne_bytes());
+                }
+            }
+            _ => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << random.below(8);
+                }
+            }
+        }
+    }
+    // Otherwise nearly everything would stop at the length.
+    if random.below(8) != 0
+        && let Ok((mut header, _)) = InHeader::read_from_prefix(bytes)
+    {
+        header.len = bytes.len() as u32;
+        bytes[..size_of::<InHeader>()].copy_from_slice(header.as_bytes());
+    }
+}
+
+#[test]
+fn the_parser_keeps_its_promises() {
+    let mut random = Random::from_environment();
+    let dialects: Vec<Dialect> = common::dialects().collect();
+    let (mut valid, mut invalid) = (0, 0);
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..ROUNDS {
+        let dialect = dialects[random.below(dialects.len())];
+        let bytes = match random.below(16) {
+            0 => {
+                let len = random.below(200);
+                random.bytes(len)
+            }
+            kind => {
+                let mut bytes = message(&mut random, dialect);
+                if kind > 8 {
+                    mutate(&mut random, &mut bytes);
+                }
+                bytes
+            }
+        };
+        if common::check_parse(&bytes, dialect) {
+            valid += 1;
+            let (header, _) = InHeader::read_from_prefix(&bytes).expect("valid");
+            seen.insert(header.opcode);
+        } else {
+            invalid += 1;
+        }
+    }
+    // The test is worth nothing if its messages are all good or all bad.
+    assert!(valid > ROUNDS / 4 && invalid > ROUNDS / 4, "{valid} valid, {invalid} not");
+    assert_eq!(seen.len(), Opcode::ALL.len(), "operations that were never parsed");
+}
+
+#[test]
+fn every_cut_of_every_message_is_an_error_or_a_request() {
+    let mut random = Random::from_environment();
+    for dialect in common::dialects() {
+        for _ in 0..40 {
+            let mut bytes = message(&mut random, dialect);
+            while !bytes.is_empty() {
+                bytes.pop();
+                if let Ok((mut header, _)) = InHeader::read_from_prefix(&bytes) {
+                    header.len = bytes.len() as u32;
+                    bytes[..size_of::<InHeader>()].copy_from_slice(header.as_bytes());
+                }
+                common::check_parse(&bytes, dialect);
+            }
+        }
+    }
+}
+
+#[test]
+fn directory_buffers_hold_what_was_pushed() {
+    let mut random = Random::from_environment();
+    for _ in 0..5_000 {
+        let names: Vec<Vec<u8>> = (0..random.below(12)).map(|_| random.name()).collect();
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        common::check_write_dirents(random.below(2000), &names);
+        let len = random.below(400);
+        common::check_read_dirents(&random.bytes(len));
+    }
+}
