@@ -1,6 +1,6 @@
 //! What two peers agreed on in INIT, as far as it changes the layout of messages.
 
-use crate::abi::{InitFlags, InitIn, KERNEL_MINOR, KERNEL_VERSION};
+use crate::abi::{InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION};
 
 /// The oldest minor version that is spoken. Since then every reply has today's size, so that no
 /// older layout needs code; Linux 5.4, November 2019.
@@ -21,8 +21,8 @@ pub struct Dialect {
 pub enum Negotiated {
     /// Both can speak this.
     Agreed(Dialect),
-    /// The kernel's major version is newer: answer with ours, nothing else agreed on, and await
-    /// another INIT.
+    /// The kernel's major version is newer: answer with ours, as
+    /// [`BEFORE_INIT`](Dialect::BEFORE_INIT) has it, and await another INIT.
     AskAgain,
     /// The kernel is older than 7.31: answer EPROTO.
     Refused,
@@ -58,6 +58,14 @@ impl Dialect {
             flags.remove(InitFlags::SECURITY_CTX | InitFlags::CREATE_SUPP_GROUP);
         }
         Negotiated::Agreed(Dialect { minor, flags })
+    }
+
+    /// The answer to INIT as far as it follows from the dialect: version and flags. The server
+    /// fills in the sizes.
+    pub fn init_out(self) -> InitOut {
+        let mut init = InitOut { major: KERNEL_VERSION, minor: self.minor, ..InitOut::default() };
+        init.set_init_flags(self.flags);
+        init
     }
 
     /// The minor version.
@@ -101,6 +109,14 @@ mod tests {
                 Negotiated::Agreed(Dialect { minor: agreed, flags: common })
             );
         }
+    }
+
+    #[test]
+    fn the_answer_says_what_was_agreed() {
+        let flags = InitFlags::POSIX_ACL | InitFlags::PASSTHROUGH;
+        let out = Dialect { minor: 40, flags }.init_out();
+        assert_eq!((out.major, out.minor), (7, 40));
+        assert_eq!(out.init_flags(), flags | InitFlags::INIT_EXT);
     }
 
     #[test]
