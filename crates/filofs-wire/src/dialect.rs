@@ -2,8 +2,8 @@
 
 use crate::abi::{InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION};
 
-/// The oldest minor version that is spoken. Since then every reply has today's size, so that no
-/// older layout needs code; Linux 5.4, November 2019.
+/// The oldest minor version that is spoken (2019). Every reply has had today's size since 7.23, so
+/// that no older layout needs code.
 pub const MINOR_MIN: u32 = 31;
 
 /// The first minor version whose requests say how long their extensions are.

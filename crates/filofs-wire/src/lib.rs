@@ -7,20 +7,23 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`abi`] | every structure, opcode and flag of `linux/fuse.h`, with its size and offsets checked at compile time |
-//! | [`request`] | bytes to [`Request`](request::Request): header, typed operation, extensions; borrowed, never copied |
+//! | [`abi`] | the structures, opcodes and flags of `linux/fuse.h`, offsets checked |
+//! | [`request`] | bytes to [`Request`](request::Request): names and data borrowed |
 //! | [`reply`] | answers: header and fixed structure by value, no allocation |
 //! | [`dirent`] | directory buffers, written in place |
 //! | [`notify`] | messages nobody asked for: invalidate, store, wake a poll, resend |
-//! | [`name`] | the one-component [`Name`](name::Name) and extended attribute name a parser promises |
+//! | [`name`] | the one-component [`Name`](name::Name) that the parser promises |
 //! | [`dialect`] | what INIT settled: the minor version and the flags that change layouts |
-//! | [`compose`] | requests as bytes: header and body joined |
+//! | [`compose`] | requests as bytes: the mirror of [`request`] |
+//! | [`errno`] | the error numbers a reply may carry |
+//! | [`limits`] | the largest sizes and counts that are accepted |
 //!
 //! # The two directions
 //!
 //! The same structures serve both ends: toward Linux a process parses requests and writes replies;
 //! a process that plays the kernel toward a file server writes requests and parses replies. Which
-//! structure begins each request is stated once, in [`request`]; which one answers it, in
+//! structures, names and data a request consists of is told by
+//! [`Operation`](request::Operation), which both ends share; what answers it, by
 //! [`abi::Opcode::answer`].
 //!
 //! # Trust
@@ -32,9 +35,10 @@
 //!
 //! # Versions
 //!
-//! Everything is as of 7.45 (Linux 6.18), and spoken down to 7.31 (Linux 5.4), the first version
-//! in which all replies have today's sizes. An older peer is refused in INIT
-//! ([`dialect::Dialect::negotiate`]).
+//! Everything is as of 7.45 (Linux 6.18), and spoken down to 7.31 (2019). Replies have had today's
+//! sizes since 7.23, so that no older layout needs code; and a kernel before 7.31 lacks what makes
+//! a front end worth having (large requests, cached links, invalidation only on request). An older
+//! peer is refused in INIT ([`dialect::Dialect::negotiate`]).
 //!
 //! # References
 //!

@@ -4,8 +4,8 @@
 #![expect(clippy::expect_used, reason = "a test may be blunt")]
 
 use filofs_wire::abi::{
-    Attr, AttrOut, EntryOut, FileLock, InHeader, InitFlags, InitOut, IoctlFlags, IoctlOut, Kstatfs,
-    OpenOut, OpenOutFlags, SetxattrFlags, SetxattrIn, StatxOut,
+    Answer, Attr, AttrOut, EntryOut, FileLock, InHeader, InitFlags, InitOut, IoctlFlags, IoctlOut,
+    Kstatfs, Opcode, OpenOut, OpenOutFlags, SetxattrFlags, SetxattrIn, StatxOut,
 };
 use filofs_wire::compose;
 use filofs_wire::dialect::Dialect;
@@ -67,7 +67,7 @@ fn init_request_long_and_short() {
     let flags = InitFlags::ASYNC_READ | InitFlags::INIT_EXT | InitFlags::HAS_RESEND;
     assert_eq!(arg.init_flags(), flags);
 
-    // Linux 5.4 to 5.16.
+    // A kernel before 7.36.
     let short = hex(&format!("38000000 {head} 07000000 1f000000 00000200 01000000"));
     let Ok(Request { operation: Operation::Init { arg }, .. }) =
         Request::parse(&short, Dialect::BEFORE_INIT)
@@ -212,22 +212,36 @@ fn init_reply() {
 
 #[test]
 fn replies_have_the_size_their_operation_asks_for() {
-    let lens = [
-        (reply::attr(1, AttrOut::default()).as_bytes().len(), 120),
-        (reply::write(1, 0).as_bytes().len(), 24),
-        (reply::copy_file_range_64(1, 0).as_bytes().len(), 24),
-        (reply::statfs(1, Kstatfs::default()).as_bytes().len(), 96),
-        (reply::statx(1, StatxOut::default()).as_bytes().len(), 304),
-        (reply::xattr_size(1, 0).as_bytes().len(), 24),
-        (reply::lk(1, FileLock::default()).as_bytes().len(), 40),
-        (reply::lseek(1, 0).as_bytes().len(), 24),
-        (reply::bmap(1, 0).as_bytes().len(), 24),
-        (reply::poll(1, 0).as_bytes().len(), 24),
-        (reply::open(1, OpenOut::default()).as_bytes().len(), 32),
+    let replies = [
+        (Opcode::Lookup, reply::entry(1, EntryOut::default()).as_bytes().len(), 144),
+        (Opcode::Getattr, reply::attr(1, AttrOut::default()).as_bytes().len(), 120),
+        (Opcode::Unlink, reply::empty(1).as_bytes().len(), 16),
+        (Opcode::Open, reply::open(1, OpenOut::default()).as_bytes().len(), 32),
+        (Opcode::Write, reply::write(1, 0).as_bytes().len(), 24),
+        (Opcode::Statfs, reply::statfs(1, Kstatfs::default()).as_bytes().len(), 96),
+        (Opcode::Init, reply::init(1, InitOut::default()).as_bytes().len(), 80),
+        (Opcode::Getlk, reply::lk(1, FileLock::default()).as_bytes().len(), 40),
+        (
+            Opcode::Create,
+            reply::create(1, EntryOut::default(), OpenOut::default()).as_bytes().len(),
+            160,
+        ),
+        (Opcode::Bmap, reply::bmap(1, 0).as_bytes().len(), 24),
+        (Opcode::Poll, reply::poll(1, 0).as_bytes().len(), 24),
+        (Opcode::Lseek, reply::lseek(1, 0).as_bytes().len(), 24),
+        (Opcode::Statx, reply::statx(1, StatxOut::default()).as_bytes().len(), 304),
+        (Opcode::CopyFileRange64, reply::copy_file_range_64(1, 0).as_bytes().len(), 24),
     ];
-    for (len, expected) in lens {
-        assert_eq!(len, expected);
+    for (opcode, len, expected) in replies {
+        assert_eq!(len, expected, "{}", opcode.name());
+        let body = match opcode.answer() {
+            Answer::Empty => 0,
+            Answer::Fixed(size) => size,
+            other => panic!("{} is answered by {other:?}", opcode.name()),
+        };
+        assert_eq!(len, 16 + body, "{}", opcode.name());
     }
+    assert_eq!(reply::xattr_size(1, 0).as_bytes().len(), 24);
     let ioctl = IoctlOut { result: -1, flags: IoctlFlags::RETRY, in_iovs: 1, out_iovs: 0 };
     let message = reply::ioctl(1, ioctl, 16).expect("short");
     assert_eq!(

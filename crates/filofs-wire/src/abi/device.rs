@@ -11,7 +11,8 @@ pub const DEVICE_IOCTL_MAGIC: u8 = 229;
 pub mod ioctl_number {
     /// `FUSE_DEV_IOC_CLONE`: reads the `u32` descriptor of the device to share.
     pub const CLONE: u8 = 0;
-    /// `FUSE_DEV_IOC_BACKING_OPEN`: writes a [`BackingMap`](super::BackingMap); answers an id (7.40).
+    /// `FUSE_DEV_IOC_BACKING_OPEN`: writes a [`BackingMap`](super::BackingMap), returns an id
+    /// (7.40).
     pub const BACKING_OPEN: u8 = 1;
     /// `FUSE_DEV_IOC_BACKING_CLOSE`: writes the `u32` id (7.40).
     pub const BACKING_CLOSE: u8 = 2;
