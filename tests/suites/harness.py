@@ -173,12 +173,13 @@ class Run:
             command = [part.format(src=source, mnt=point) for part in shlex.split(line)]
         else:
             need_fuse()
-            command = [FILO, "mount", *(["-o", "allow_other"] if is_root() else [])]
-            command += [f"dir:{source}" if part == "dir" else part for part in shlex.split(spec)]
-            command.append(point)
+            base, *layers = shlex.split(spec)
+            base = {"dir": f"dir:{source}", "mem": "mem:"}.get(base, base)
+            options = ["-o", "allow_other"] if is_root() else []
+            command = [FILO, "mount", *options, base, *layers, point]
         run(command, timeout=MOUNT_SECONDS)
         if not os.path.ismount(point):
-            raise Failed(f"{command} ended well, but nothing is mounted")
+            raise Failed(f"{shlex.join(command)}: ended well, but nothing is mounted")
 
     def _unmount(self, spec, point):
         if foreign(spec):

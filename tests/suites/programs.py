@@ -81,7 +81,7 @@ def cargo(_, place):
     """Build a crate, change it, build it again, test it; its output is exact."""
     need_program("cargo")
     files = {
-        "Cargo.toml": '[package]\nname = "small"\nversion = "0.1.0"\nedition = "2024"\n[workspace]\n',
+        "Cargo.toml": '[package]\nname = "small"\nedition = "2024"\n[workspace]\n',
         "src/main.rs": 'mod sum;\nfn main() {\n    println!("{}", sum::sum(4));\n}\n',
         "src/sum.rs": "pub fn sum(n: u32) -> u32 {\n    (1..=n).sum()\n}\n"
         "#[test]\nfn small() {\n    assert_eq!(sum(1), 1);\n}\n",
