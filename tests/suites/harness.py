@@ -108,6 +108,7 @@ def main(suite, specs, body, options=lambda parser: None):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     if os.getppid() != parent:
         sys.exit(1)  # the parent died before the line above could tell
+    os.umask(0o022)  # some checks run as other users
     scratch.sweep()
     place = scratch.create()
     report = Report(suite)
@@ -185,7 +186,13 @@ class Run:
         if foreign(spec):
             run(["umount", point] if is_root() else ["fusermount3", "-u", point])
         else:
+            daemon = listed(point)["pid"]
             run([FILO, "umount", point], timeout=MOUNT_SECONDS)
+            deadline = time.monotonic() + MOUNT_SECONDS
+            while scratch.start_time(daemon) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            if scratch.start_time(daemon):
+                raise Failed(f"process {daemon} still runs after `filo umount`")
         if os.path.ismount(point):
             raise Failed(f"{point} is still mounted after unmount")
 

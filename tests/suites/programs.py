@@ -269,13 +269,14 @@ def describe(path):
 
 def same(before, after, where):
     """Failed, with each difference, unless two manifests are equal."""
-    lines = [
-        f"    {path}: {before.get(path)}\n      became {after.get(path)}"
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
-    ]
+    lines = []
+    for path in sorted(before.keys() | after.keys()):
+        one, other = before.get(path, {}), after.get(path, {})
+        for key in sorted(one.keys() | other.keys()):
+            if one.get(key) != other.get(key):
+                lines.append(f"    {path}: {key}: {one.get(key)!r} became {other.get(key)!r}")
     if lines:
-        raise Failed("\n".join([f"{len(lines)} files differ, {where}:", *lines]))
+        raise Failed("\n".join([f"{len(lines)} differences, {where}:", *lines]))
 
 
 def expect(found, wanted, what):
