@@ -109,6 +109,8 @@ def main(suite, specs, body, options=lambda parser: None):
     if os.getppid() != parent:
         sys.exit(1)  # the parent died before the line above could tell
     os.umask(0o022)  # some checks run as other users
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        del os.environ[name]  # set where a hook of git calls this; about another repository
     scratch.sweep()
     place = scratch.create()
     report = Report(suite)

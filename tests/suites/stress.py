@@ -19,7 +19,7 @@ BESIDES = {"aio", "flock", "readahead", "revio", "seek", "sendfile", "splice", "
 GRACE_SECONDS = 120
 TOLD = re.compile(r"^stress-ng: (?:fail|error): .*", re.MULTILINE)
 NOT_HERE = (3, 4)  # exit codes of stress-ng(1): no resources, not implemented
-HUNG = re.compile(r"blocked for more than|hung_task|soft lockup|BUG:|WARNING:|fuse:")
+HUNG = re.compile(r"blocked for more than|hung_task|soft lockup|BUG:|WARNING:")
 SETTLING_SECONDS = 30
 
 
