@@ -176,10 +176,8 @@ class Run:
             command = [part.format(src=source, mnt=point) for part in shlex.split(line)]
         else:
             need_fuse()
-            base, *layers = shlex.split(spec)
-            base = {"dir": f"dir:{source}", "mem": "mem:"}.get(base, base)
             options = ["-o", "allow_other"] if is_root() else []
-            command = [FILO, "mount", *options, base, *layers, point]
+            command = [FILO, "mount", *options, *elements(spec, source), point]
         run(command, timeout=MOUNT_SECONDS)
         if not os.path.ismount(point):
             raise Failed(f"{shlex.join(command)}: ended well, but nothing is mounted")
@@ -234,6 +232,12 @@ def run_coded(command, cwd=None, timeout=300, env=None):
     return process.returncode, output
 
 
+def elements(spec, source):
+    """A filo spec as words of the command line; a `dir` without a path is `source`."""
+    base, *layers = shlex.split(spec)
+    return [{"dir": f"dir:{source}", "mem": "mem:"}.get(base, base), *layers]
+
+
 def foreign(spec):
     """Whether a spec's mount is somebody else's."""
     return spec == "tmpfs" or spec.startswith("command:")
@@ -263,13 +267,13 @@ def need_root():
         raise Skip("needs root")
 
 
-def need_fuse():
-    """Raises Skip where nothing can be mounted by FUSE."""
+def need_fuse(helper=True):
+    """Raises Skip where nothing can be mounted by FUSE; `helper`: not without fusermount3."""
     try:
         os.close(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
     except OSError as why:
         raise Skip(f"needs /dev/fuse: {why.strerror}") from None
-    if not is_root() and not shutil.which("fusermount3"):
+    if helper and not is_root() and not shutil.which("fusermount3"):
         raise Skip("needs root or fusermount3")
 
 
