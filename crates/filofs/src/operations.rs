@@ -272,7 +272,8 @@ operations! {
     [Look] Parent: parent(dir: &Node) -> Entry;
     /// Lists a directory from an offset on, in a stable order: an entry that is there all the
     /// time is listed exactly once, whatever comes and goes beside it. No `.` and `..`.
-    [Look] Readdir: readdir(dir: &Node, open: &Open, offset: DirOffset, out: &mut dyn DirSink) -> ();
+    [Look] Readdir:
+        readdir(dir: &Node, open: &Open, offset: DirOffset, out: &mut dyn DirSink) -> ();
     /// The target of a symbolic link, readlink(2). EINVAL for another kind.
     [Look] Readlink: readlink(node: &Node, out: &mut dyn Sink) -> ();
     /// Makes a file of any kind but directory and symlink, mknod(2). EEXIST.
