@@ -69,8 +69,7 @@ macro_rules! operations {
         /// `sync` and the unmount question: success).
         ///
         /// Operations are blocking calls and may come from many threads at once. The caller has
-        /// been let in: permissions are checked above, by the kernel or by
-        /// [`crate::permission`]. Names are checked ([`Name`]). A node or open handed in was
+        /// been let in: permissions are checked above. Names are checked ([`Name`]). A node or open handed in was
         /// handed out by this same file system.
         pub trait FileSystem: Send + Sync {
             /// What it is called: one word, as on the command line.
