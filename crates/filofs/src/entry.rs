@@ -1,6 +1,6 @@
 //! `Entry`, `Opened`, `Created`: answers that give the caller something to keep.
 
-use crate::{Attr, Cookie, DirOffset, Errno, Generation, Kind, Name, OpenedFlags};
+use crate::{Attr, Cookie, DirOffset, Generation, Kind, Name, OpenedFlags};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,12 +93,67 @@ pub trait DirSink {
     fn add(&mut self, entry: DirEntry<'_>) -> std::result::Result<(), Full>;
 }
 
+impl dyn DirSink + '_ {
+    /// Lists a directory whose few names are at hand: those that come after an offset, each at
+    /// the next one. A name that is none ([`Name::new`]) is EINVAL.
+    pub fn list<'a>(
+        &mut self,
+        from: DirOffset,
+        names: impl IntoIterator<Item = (&'a str, Attr)>,
+    ) -> crate::Result<()> {
+        let numbered = (DirOffset::FIRST.0..).zip(names);
+        for (next, (name, attr)) in numbered.filter(|(next, _)| *next > from.0) {
+            let entry = DirEntry {
+                name: Name::new(name.as_bytes())?,
+                ino: attr.ino,
+                kind: Some(attr.kind),
+                next: DirOffset(next),
+                entry: Some(Entry::new(attr)),
+            };
+            if self.add(entry).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// No room for another entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;
 
-impl From<Full> for Errno {
-    fn from(_: Full) -> Errno {
-        Errno::EOVERFLOW
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Two(Vec<(Vec<u8>, u64)>);
+
+    impl DirSink for Two {
+        fn wants_entries(&self) -> bool {
+            false
+        }
+
+        fn add(&mut self, entry: DirEntry<'_>) -> std::result::Result<(), Full> {
+            if self.0.len() == 2 {
+                return Err(Full);
+            }
+            self.0.push((entry.name.bytes().to_vec(), entry.next.0));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_small_directory_is_listed_in_pieces() {
+        let names = || ["a", "b", "c"].map(|name| (name, Attr::new(9, Kind::Regular)));
+        let mut sink = Two(Vec::new());
+        (&mut sink as &mut dyn DirSink).list(DirOffset::START, names()).unwrap();
+        assert_eq!(sink.0, [(b"a".to_vec(), 3), (b"b".to_vec(), 4)]);
+        let mut sink = Two(Vec::new());
+        (&mut sink as &mut dyn DirSink).list(DirOffset(4), names()).unwrap();
+        assert_eq!(sink.0, [(b"c".to_vec(), 5)]);
+        let mut sink = Two(Vec::new());
+        let bad = (&mut sink as &mut dyn DirSink)
+            .list(DirOffset::START, [("a/b", Attr::new(9, Kind::Regular))]);
+        assert_eq!(bad, Err(crate::Errno::EINVAL));
     }
 }

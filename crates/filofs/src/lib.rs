@@ -77,9 +77,7 @@
 //!         Ok(())
 //!     }
 //! }
-//! # let stack = filofs::Stack::new(std::sync::Arc::new(Hello), []).unwrap();
-//! # let identity = filofs::Identity::new("hello:", "filo", "/").unwrap();
-//! # let mount = filofs::Mount::new(stack, identity).unwrap();
+//! # let mount = filofs::Mount::of(Hello, "/").unwrap();
 //! # mount.start(&filofs::Upward::channel().0).unwrap();
 //! # let cx = Context::internal();
 //! # let entry = mount.lookup(&cx, mount.root(), Name::new(b"hello").unwrap()).unwrap();

@@ -5,8 +5,8 @@ use crate::{
     Result, Stack, Statfs, SyncMode, UnmountFlags, Upward, locked,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Where a mount is in its life (A44). There is no way back from Dying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +58,14 @@ impl Mount {
             counters: Counters::default(),
             stack,
         })
+    }
+
+    /// A mount of one file system without layers, named as it names itself: for small programs
+    /// and tests.
+    pub fn of(base: impl FileSystem + 'static, mounted_on: &str) -> Result<Mount> {
+        let type_name = format!("fuse.{}", base.name());
+        let identity = Identity::new(&base.describe(), &type_name, mounted_on)?;
+        Mount::new(Stack::new(Arc::new(base), []).ok_or(Errno::EINVAL)?, identity)
     }
 
     /// Mounting becomes Running: the only way to it (A43). `up` takes the notices of the file
@@ -217,7 +225,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 mod tests {
     use super::*;
     use crate::{Attr, Cookie, Kind, Name, OpenFlags, OpenHow};
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU32};
 
     /// A file system that counts what it is asked.
@@ -262,9 +269,8 @@ mod tests {
 
     fn mount() -> (Arc<Asked>, Mount) {
         let asked = Arc::new(Asked::default());
-        let stack = Stack::new(Arc::new(Base(asked.clone())), []).unwrap();
-        let identity = Identity::new("base:", "filo", "/mnt").unwrap();
-        (asked, Mount::new(stack, identity).unwrap())
+        let mount = Mount::of(Base(asked.clone()), "/mnt").unwrap();
+        (asked, mount)
     }
 
     fn running() -> (Arc<Asked>, Mount) {
