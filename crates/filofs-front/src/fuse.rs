@@ -1,0 +1,63 @@
+//! The FUSE front end: a [`filofs::Mount`] as a mount of the Linux kernel.
+//!
+//! # How a request travels
+//!
+//! ```text
+//!  kernel       /dev/fuse
+//!    |             ^
+//!  device       one read(2) a request, one writev(2) an answer          (the transport)
+//!    |             |
+//!  crew         one thread reads; who may block hands the reading over first
+//!    |             |
+//!  dispatch     one request: parse, call, answer, undo what could not be answered
+//!    |             |
+//!  Mount        the operations
+//! ```
+//!
+//! The transport meets `dispatch` in two places only: a message and a lent buffer go in, and an
+//! `Outlet` takes the answer. A second transport (a ring) stands beside `device` and `crew`.
+//!
+//! # Who knows what
+//!
+//! | file | noun |
+//! |---|---|
+//! | `session` | one mount from its beginning to its end |
+//! | `options` | what the person asked for |
+//! | `mountpoint` | where it is attached, and how it is taken away again |
+//! | `helper` | fusermount3, for those who may not mount by themselves |
+//! | `given` | descriptors that somebody opened for us, `/dev/fd/N` |
+//! | `error` | why there is no mount, and what to do |
+//! | `device`, `buffer` | the descriptor and the memory of one message |
+//! | `crew` | the threads |
+//! | `terms` | what INIT settles, computed in one place |
+//! | `dispatch` | each opcode to its operation, and the answer |
+//! | `face` | how nodes and attributes look on the wire |
+//! | `listing` | directory buffers |
+//! | `caller` | the caller's groups |
+//! | `ledger` | everything a successor process would have to know |
+//! | `flight` | requests being worked on, for INTERRUPT |
+//! | `herald` | notices, from the file system up to the kernel |
+//!
+//! Reference: fuse(4), mount.fuse3(8), `include/uapi/linux/fuse.h`.
+
+mod buffer;
+mod caller;
+mod crew;
+mod device;
+mod dispatch;
+mod error;
+mod face;
+mod flight;
+mod given;
+mod helper;
+mod herald;
+mod ledger;
+mod listing;
+mod mountpoint;
+mod options;
+mod session;
+mod terms;
+
+pub use error::MountError;
+pub use options::FuseOptions;
+pub use session::{Report, Session};

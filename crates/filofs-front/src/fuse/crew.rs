@@ -1,0 +1,361 @@
+//! `Crew`: the threads that serve one device.
+//!
+//! # Who reads
+//!
+//! Reading, working and answering happen in one thread, so that a quick request costs no wake-up.
+//! What must not happen is that a slow request holds the others up: somebody has to be reading
+//! while it is worked on. Always keeping two threads in read(2) would do, but then the kernel
+//! wakes them in turn, which costs every quick request more than a microsecond. Hence:
+//!
+//! 1. A worker that takes a request which is known to take its time ([`Costs`]) lets another
+//!    worker read *before* it begins: a rested one, or a new one.
+//! 2. Any other request is begun at once with nobody reading. The steward, a thread that serves
+//!    nothing, looks a thousand times a second while there is work; when nobody reads and nothing
+//!    has been taken since it looked last, it sends a reader, and the operation counts as slow
+//!    from then on. So no request ever waits longer for another than a look of the steward's,
+//!    whatever blocks, up to the limit of workers.
+//! 3. A worker that is done goes on reading if nobody else does; otherwise, it rests. A single
+//!    client with quick requests is therefore served by one thread alone.
+//! 4. Who rests too long leaves; the steward sleeps while nothing is asked.
+//!
+//! Lock order: `roster` is taken alone, and nothing is called under it.
+
+use super::buffer::Buffer;
+use super::device::{Arrival, Device};
+use super::dispatch::Dispatch;
+use filofs::locked;
+use filofs_wire::abi::Opcode;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+/// The workers of one device, and what they work with.
+pub(super) struct Crew {
+    pub(super) device: Device,
+    pub(super) dispatch: Dispatch,
+    most: usize,
+    payload: usize,
+    roster: Mutex<Roster>,
+    changed: Condvar,
+    /// Workers that read, or are on their way to.
+    readers: AtomicUsize,
+    /// Requests taken, ever.
+    taken: AtomicU64,
+    /// The opcode taken last.
+    last: AtomicU32,
+    costs: Costs,
+    /// The steward sleeps until it is woken.
+    steward_sleeps: AtomicBool,
+    ended: AtomicBool,
+    aborted: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Roster {
+    /// Workers that live.
+    total: usize,
+    /// Workers that rest.
+    resting: usize,
+    /// How many of them have been called and have not woken yet.
+    called: usize,
+    steward: Option<Thread>,
+}
+
+impl Crew {
+    /// How often the steward looks.
+    const LOOK: Duration = Duration::from_millis(1);
+    /// After so many looks at a device that is read and has nothing to say the steward sleeps.
+    const QUIET: u32 = 20;
+    /// How long a worker rests before it leaves, unless it is the last that rests.
+    const REST: Duration = Duration::from_secs(10);
+    /// How long the end waits for workers that are still at something.
+    const FAREWELL: Duration = Duration::from_secs(10);
+
+    pub(super) fn new(device: Device, dispatch: Dispatch, payload: usize, most: usize) -> Crew {
+        Crew {
+            device,
+            dispatch,
+            most: most.max(1),
+            payload,
+            roster: Mutex::default(),
+            changed: Condvar::new(),
+            readers: AtomicUsize::new(0),
+            taken: AtomicU64::new(0),
+            last: AtomicU32::new(0),
+            costs: Costs::default(),
+            steward_sleeps: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts the first worker and the steward. When the connection has ended and the workers
+    /// have left, the steward runs `finish`.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        finish: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
+        let crew = self.clone();
+        let steward = thread::Builder::new().name("filo-steward".into()).spawn(move || {
+            crew.watch();
+            crew.farewell();
+            finish();
+        })?;
+        locked(&self.roster).steward = Some(steward.thread().clone());
+        if self.call() {
+            return Ok(());
+        }
+        self.end(false);
+        Err(std::io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()))
+    }
+
+    /// Whether the connection has ended.
+    pub(super) fn ended(&self) -> bool {
+        self.ended.load(SeqCst)
+    }
+
+    /// Whether it ended by an abort.
+    pub(super) fn aborted(&self) -> bool {
+        self.aborted.load(SeqCst)
+    }
+
+    /// The connection has ended: nobody waits for any answer, so what waits is cancelled.
+    pub(super) fn end(&self, aborted: bool) {
+        self.aborted.fetch_or(aborted, SeqCst);
+        if self.ended.swap(true, SeqCst) {
+            return;
+        }
+        self.dispatch.ledger.flights.interrupt_all();
+        let roster = locked(&self.roster);
+        self.changed.notify_all();
+        if let Some(steward) = &roster.steward {
+            steward.unpark();
+        }
+    }
+
+    /// A worker's life. It begins as a reader.
+    fn work(self: &Arc<Self>) {
+        let flight = self.dispatch.ledger.flights.join();
+        let mut buffer = Buffer::new(self.payload);
+        while !self.ended() {
+            match self.device.receive(buffer.inlet()) {
+                Arrival::Message(len) => {
+                    let (message, window) = buffer.split(len);
+                    let opcode = opcode_of(message);
+                    self.stop_reading(opcode);
+                    let began = Instant::now();
+                    self.dispatch.serve(message, window, &flight, &self.device);
+                    let slow = self.costs.note(opcode, began.elapsed());
+                    if !self.read_again(slow) {
+                        break;
+                    }
+                }
+                Arrival::Nothing => {}
+                Arrival::End => self.end(false),
+                Arrival::Aborted => self.end(true),
+            }
+        }
+        self.dispatch.ledger.flights.leave(&flight);
+        locked(&self.roster).total -= 1;
+        self.changed.notify_all();
+    }
+
+    /// A request was taken: sees to it that somebody reads, at once or in time.
+    fn stop_reading(self: &Arc<Self>, opcode: u32) {
+        self.taken.fetch_add(1, SeqCst);
+        self.last.store(opcode, SeqCst);
+        if self.readers.fetch_sub(1, SeqCst) > 1 {
+            return;
+        }
+        if self.costs.slow(opcode) {
+            self.call();
+        }
+        // Either this thread sees that the steward sleeps, or the steward, before it sleeps, sees
+        // that nobody reads.
+        if self.steward_sleeps.load(SeqCst)
+            && let Some(steward) = &locked(&self.roster).steward
+        {
+            steward.unpark();
+        }
+    }
+
+    /// A request is answered: reads on, or rests until called. False if the worker is to leave.
+    fn read_again(&self, slow: bool) -> bool {
+        // Where requests are slow, a second reader spares calling one each time.
+        let enough = if slow { 2 } else { 1 };
+        if self.readers.load(SeqCst) < enough {
+            self.readers.fetch_add(1, SeqCst);
+            return true;
+        }
+        let mut roster = locked(&self.roster);
+        roster.resting += 1;
+        loop {
+            if roster.called > 0 {
+                // Counted as a reader by whoever called.
+                roster.called -= 1;
+                roster.resting -= 1;
+                return true;
+            }
+            if self.ended() {
+                roster.resting -= 1;
+                return false;
+            }
+            let waited = self.changed.wait_timeout(roster, Self::REST);
+            let (again, rest) = waited.unwrap_or_else(PoisonError::into_inner);
+            roster = again;
+            if rest.timed_out() && roster.called == 0 && roster.resting > 1 {
+                roster.resting -= 1;
+                return false;
+            }
+        }
+    }
+
+    /// Sends another worker to read: one that rests, or a new one. False at the limit, or when
+    /// the machine gives no thread.
+    fn call(self: &Arc<Self>) -> bool {
+        {
+            let mut roster = locked(&self.roster);
+            if roster.resting > roster.called {
+                roster.called += 1;
+                self.readers.fetch_add(1, SeqCst);
+                self.changed.notify_one();
+                return true;
+            }
+            if roster.total >= self.most {
+                return false;
+            }
+            roster.total += 1;
+            self.readers.fetch_add(1, SeqCst);
+        }
+        let crew = self.clone();
+        let spawned = thread::Builder::new().name("filo-worker".into()).spawn(move || crew.work());
+        if let Err(error) = spawned {
+            log::warn!("no thread for another worker: {error}");
+            self.readers.fetch_sub(1, SeqCst);
+            locked(&self.roster).total -= 1;
+            return false;
+        }
+        true
+    }
+
+    /// The steward's life.
+    fn watch(self: &Arc<Self>) {
+        let mut seen = 0;
+        let mut quiet = 0;
+        while !self.ended() {
+            let taken = self.taken.load(SeqCst);
+            let still = std::mem::replace(&mut seen, taken) == taken;
+            let read = self.readers.load(SeqCst) > 0;
+            if still && !read {
+                self.costs.condemn(self.last.load(SeqCst));
+                self.call();
+            }
+            quiet = if still && read { quiet + 1 } else { 0 };
+            if quiet < Self::QUIET {
+                thread::sleep(Self::LOOK);
+                continue;
+            }
+            self.steward_sleeps.store(true, SeqCst);
+            if self.readers.load(SeqCst) > 0 && !self.ended() {
+                thread::park();
+            }
+            self.steward_sleeps.store(false, SeqCst);
+            quiet = 0;
+        }
+    }
+
+    /// Waits for the workers to leave. One that is stuck in the file system is left behind: it
+    /// holds nothing that the kernel waits for.
+    fn farewell(&self) {
+        let until = Instant::now() + Self::FAREWELL;
+        let mut roster = locked(&self.roster);
+        while roster.total > 0 {
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                log::error!("{} workers are stuck in the file system", roster.total);
+                return;
+            };
+            let waited = self.changed.wait_timeout(roster, left);
+            roster = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// What each kind of request has cost lately.
+#[derive(Debug)]
+struct Costs([AtomicU32; Costs::OPCODES]);
+
+impl Costs {
+    const OPCODES: usize = 64;
+    /// A request that takes longer, in nanoseconds, is worth a wake-up of another thread.
+    const SLOW: u32 = 50_000;
+
+    /// Whether a request of that kind will probably take its time.
+    fn slow(&self, opcode: u32) -> bool {
+        // Who waits for a lock waits for somebody's next request.
+        opcode == Opcode::Setlkw as u32 || self.of(opcode).load(SeqCst) > Self::SLOW
+    }
+
+    /// Takes note of what one cost; answers whether its kind is slow now.
+    fn note(&self, opcode: u32, took: Duration) -> bool {
+        let took = u32::try_from(took.as_nanos()).unwrap_or(u32::MAX).min(1 << 24);
+        let cost = self.of(opcode);
+        let before = cost.load(SeqCst);
+        let after = before - before / 8 + took / 8;
+        // Two at once may lose one note; nothing depends on it.
+        cost.store(after, SeqCst);
+        after > Self::SLOW
+    }
+
+    /// One of that kind is known to block, although it has not ended yet.
+    fn condemn(&self, opcode: u32) {
+        self.of(opcode).fetch_max(4 * Self::SLOW, SeqCst);
+    }
+
+    #[allow(clippy::indexing_slicing)] // the index is a remainder
+    fn of(&self, opcode: u32) -> &AtomicU32 {
+        &self.0[opcode as usize % Self::OPCODES]
+    }
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        Costs(std::array::from_fn(|_| AtomicU32::new(0)))
+    }
+}
+
+/// The opcode of a message, before anybody has looked whether it is one.
+fn opcode_of(message: &[u8]) -> u32 {
+    message.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_request_becomes_slow_and_quick_again() {
+        let costs = Costs::default();
+        let read = Opcode::Read as u32;
+        assert!(!costs.slow(read));
+        assert!(costs.slow(Opcode::Setlkw as u32), "always");
+        assert!(costs.note(read, Duration::from_millis(1)));
+        assert!(costs.slow(read) && !costs.slow(Opcode::Write as u32));
+        for _ in 0..64 {
+            costs.note(read, Duration::from_micros(2));
+        }
+        assert!(!costs.slow(read));
+        costs.condemn(read);
+        assert!(costs.slow(read));
+    }
+
+    #[test]
+    fn any_bytes_have_an_opcode() {
+        assert_eq!(opcode_of(&[]), 0);
+        assert_eq!(opcode_of(&[0; 7]), 0);
+        let mut header = [0; 40];
+        header[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
+        assert_eq!(opcode_of(&header), u32::MAX);
+        Costs::default().note(u32::MAX, Duration::MAX);
+    }
+}

@@ -1,0 +1,94 @@
+//! `Device`: the descriptor through which requests come and answers go.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use std::io::IoSlice;
+
+/// Where the answer to a request goes: what a transport is to `dispatch`.
+pub(super) trait Outlet {
+    /// Sends one whole message, `head` (header and structure) and the data after it. False when
+    /// nobody got it: then whatever it would have given the peer must be taken back.
+    fn send(&self, head: &[u8], data: &[u8]) -> bool;
+}
+
+/// A FUSE device, or a socket that stands for one.
+#[derive(Debug)]
+pub(super) struct Device {
+    fd: OwnedFd,
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Arrival {
+    /// A message of that many bytes.
+    Message(usize),
+    /// Nothing, but there may be something next time.
+    Nothing,
+    /// The connection has ended: unmounted, or the peer has gone.
+    End,
+    /// The connection was aborted, by a person or by the kernel's request timeout.
+    Aborted,
+}
+
+impl Device {
+    pub(super) const fn new(fd: OwnedFd) -> Device {
+        Device { fd }
+    }
+
+    /// Waits for the next message.
+    pub(super) fn receive(&self, inlet: &mut [u8]) -> Arrival {
+        match rustix::io::read(&self.fd, inlet) {
+            Ok(0) | Err(Errno::NODEV | Errno::NOTCONN | Errno::CONNRESET) => Arrival::End,
+            Ok(len) => Arrival::Message(len),
+            Err(Errno::CONNABORTED) => Arrival::Aborted,
+            // ENOENT: the caller was killed before we had read its request.
+            Err(Errno::INTR | Errno::NOENT) => Arrival::Nothing,
+            Err(Errno::AGAIN) => {
+                self.poll();
+                Arrival::Nothing
+            }
+            Err(errno) => {
+                log::error!("reading the FUSE device: {errno}");
+                Arrival::End
+            }
+        }
+    }
+
+    /// Writes a message that nobody asked for. Errors are told, not judged.
+    pub(super) fn notify(&self, parts: [&[u8]; 3]) -> Result<(), Errno> {
+        let parts = parts.map(IoSlice::new);
+        rustix::io::writev(&self.fd, &parts).map(drop)
+    }
+
+    /// Waits until a descriptor that somebody made non-blocking has something.
+    fn poll(&self) {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let _ = poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], None);
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Outlet for Device {
+    fn send(&self, head: &[u8], data: &[u8]) -> bool {
+        let sent = if data.is_empty() {
+            rustix::io::write(&self.fd, head)
+        } else {
+            rustix::io::writev(&self.fd, &[IoSlice::new(head), IoSlice::new(data)])
+        };
+        match sent {
+            Ok(_) => true,
+            // The caller was killed, or all of them are gone.
+            Err(Errno::NOENT | Errno::NODEV | Errno::NOTCONN | Errno::PIPE) => false,
+            Err(errno) => {
+                // An answer the kernel will not take leaves its caller waiting: find the mistake.
+                log::error!("the FUSE device refuses an answer of {} bytes: {errno}", head.len());
+                false
+            }
+        }
+    }
+}

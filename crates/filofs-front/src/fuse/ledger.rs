@@ -1,0 +1,122 @@
+//! `Ledger`: everything a successor process would have to know.
+
+use super::face::Face;
+use super::flight::Flights;
+use super::terms::Terms;
+use filofs::{
+    Context, Cookie, Entry, Errno, FileSystem, Mount, Node, Open, OpenFlags, OpenId, Opened, Result,
+};
+use std::sync::{Arc, OnceLock};
+
+/// What one connection with the kernel has promised: nodes with their lookup counts, open files,
+/// INIT parameters, requests being worked on.
+///
+/// Dispatch keeps nothing of its own beside it. A process that took over the descriptor would
+/// need these facts and no other: every id in here is an index with a generation or the file
+/// system's own cookie, never an address, so that the storage behind this type may one day be
+/// memory that outlives us. Locks are the file system's to keep (`Profile::locks`) or the
+/// kernel's.
+pub(super) struct Ledger {
+    mount: Arc<Mount>,
+    pub(super) face: Face,
+    terms: OnceLock<Terms>,
+    pub(super) flights: Flights,
+}
+
+impl Ledger {
+    pub(super) fn new(mount: Arc<Mount>, face: Face) -> Ledger {
+        Ledger { mount, face, terms: OnceLock::new(), flights: Flights::default() }
+    }
+
+    pub(super) const fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    /// What INIT settled; before it, terms under which only INIT is understood.
+    pub(super) fn terms(&self) -> &Terms {
+        self.terms.get().unwrap_or(&Terms::BEFORE_INIT)
+    }
+
+    /// INIT has settled it. False if it had before.
+    pub(super) fn settle(&self, terms: Terms) -> bool {
+        self.terms.set(terms).is_ok()
+    }
+
+    /// Whether INIT is over.
+    pub(super) fn settled(&self) -> bool {
+        self.terms.get().is_some()
+    }
+
+    /// The node of an id that the kernel was given.
+    ///
+    /// With exports the kernel asks for ids that it gave back long ago; the file system may still
+    /// know them. ESTALE otherwise.
+    pub(super) fn node(&self, cx: &Context<'_>, id: u64) -> Result<Node> {
+        if id == filofs_wire::abi::ROOT_ID {
+            return Ok(self.mount.root().clone());
+        }
+        let cookie = self.face.cookie(id);
+        match self.mount.nodes().find(cookie) {
+            Err(Errno::ESTALE) if self.terms().exported => {
+                let entry = self.mount.recall(cx, cookie).map_err(|_| Errno::ESTALE)?;
+                // Another file's cookie would give the caller another file.
+                if entry.cookie != cookie {
+                    return Err(Errno::EPROTO);
+                }
+                self.mount.nodes().adopt(&entry)
+            }
+            found => found,
+        }
+    }
+
+    /// The node of an answer for a name in `dir`, noted as told to the kernel once more. To be
+    /// taken back with [`Ledger::forget`] if the kernel does not get to know.
+    pub(super) fn tell(&self, dir: &Node, entry: &Entry) -> Result<Node> {
+        let node = self.mount.adopt(dir, entry)?;
+        self.tell_again(&node);
+        Ok(node)
+    }
+
+    /// Notes that the kernel was told of the node once more. The root is always there and is not
+    /// counted: the kernel never gives it back.
+    pub(super) fn tell_again(&self, node: &Node) {
+        if !node.is(self.mount.root()) {
+            self.mount.nodes().remember(node);
+        }
+    }
+
+    /// The kernel gives `count` of what it was told back.
+    pub(super) fn forget(&self, cookie: Cookie, count: u64) {
+        if cookie == self.mount.root().cookie() {
+            return;
+        }
+        if !self.mount.nodes().forget(cookie, count) {
+            log::warn!("the kernel gives node {cookie} back {count} times, more often than it had");
+        }
+    }
+
+    /// An open file, noted as told to the kernel. On failure the file system is told to release.
+    pub(super) fn open(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        flags: OpenFlags,
+        opened: Opened,
+    ) -> Result<Open> {
+        self.mount.opens().insert(node, flags, opened.clone()).inspect_err(|_| {
+            let open = Open::detached(node, flags, opened);
+            let _ = self.mount.release(cx, node, &open, filofs::ReleaseHow::default());
+        })
+    }
+
+    /// The open of that id, of the node of that other id. EBADF if there is none.
+    pub(super) fn opened(&self, id: u64, nodeid: u64) -> Result<Open> {
+        let open = self.mount.opens().find(OpenId(id))?;
+        if open.node().cookie() == self.face.cookie(nodeid) { Ok(open) } else { Err(Errno::EBADF) }
+    }
+
+    /// The open of that id goes.
+    pub(super) fn close(&self, id: u64) -> Result<Open> {
+        self.mount.opens().remove(OpenId(id))
+    }
+}

@@ -1,0 +1,215 @@
+//! `Mountpoint`: where a session is attached, and how it is taken away again.
+
+use super::error::ours;
+use super::{FuseOptions, MountError, given, helper};
+use filofs::{Errno, Kind};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::mount::{MountFlags, UnmountFlags};
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+/// A place in the tree of files where a session is mounted.
+#[derive(Debug)]
+pub(super) struct Mountpoint {
+    path: PathBuf,
+    how: How,
+    /// The kernel's number for the mount, so that another one at the same place is left alone.
+    id: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum How {
+    /// We mounted it ourselves.
+    Direct,
+    /// fusermount3 did.
+    Helper,
+    /// Somebody else did, and gave us the descriptor.
+    Given,
+}
+
+impl Mountpoint {
+    /// For a descriptor that came from somewhere: there is nothing to take away.
+    pub(super) fn given(path: &Path) -> Mountpoint {
+        Mountpoint { path: path.to_owned(), how: How::Given, id: None }
+    }
+
+    /// Opens a FUSE device and mounts it.
+    ///
+    /// mount(2) is simply tried: whether we may (as root, or in a user namespace of our own) only
+    /// the kernel knows. When it says no, fusermount3 is asked. The device is opened here and not
+    /// earlier, because the kernel wants it opened in the user namespace of the mount.
+    pub(super) fn attach(
+        path: &Path,
+        options: &FuseOptions,
+        root: Kind,
+        source: &str,
+    ) -> Result<(OwnedFd, Mountpoint), MountError> {
+        if let Some(number) = given::number(path) {
+            return Ok((given::take(number, path)?, Mountpoint::given(path)));
+        }
+        let path = check(path, root)?;
+        let direct = open_device().and_then(|device| {
+            mount(&device, &path, options, root, source)?;
+            Ok(device)
+        });
+        let (device, how) = match direct {
+            Ok(device) => (device, How::Direct),
+            // The helper may open the device where we may not.
+            Err(no @ (MountError::NoRights { .. } | MountError::DeviceDenied { .. })) => {
+                match helper::mount(&path, options, source)? {
+                    Some(device) => (device, How::Helper),
+                    None => return Err(no),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        let id = mount_id(&path);
+        Ok((device, Mountpoint { path, how, id }))
+    }
+
+    /// Takes the mount away; lazily, it goes out of sight now and ends with its last use. A mount
+    /// that is gone already is success.
+    ///
+    /// Errors: [`MountError::Busy`].
+    pub(super) fn unmount(&self, lazy: bool) -> Result<(), MountError> {
+        if self.id.is_some() && mount_id(&self.path) != self.id {
+            return Ok(());
+        }
+        match self.how {
+            How::Given => Err(MountError::System {
+                what: "unmount what somebody else mounted",
+                errno: Errno::EPERM,
+            }),
+            How::Helper => helper::unmount(&self.path, lazy),
+            How::Direct => {
+                let mut flags = UnmountFlags::NOFOLLOW;
+                flags.set(UnmountFlags::DETACH, lazy);
+                match rustix::mount::unmount(&self.path, flags) {
+                    // EINVAL: it is no mount point any more.
+                    Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()),
+                    Err(rustix::io::Errno::BUSY) => {
+                        Err(MountError::Busy { path: self.path.clone() })
+                    }
+                    Err(errno) => Err(MountError::system("unmount", errno)),
+                }
+            }
+        }
+    }
+}
+
+/// Looks at the mount point: the path without links, of the same sort as the root.
+fn check(path: &Path, root: Kind) -> Result<PathBuf, MountError> {
+    let wrong = |errno| match errno {
+        Errno::ENOTCONN => MountError::DeadMount { path: path.to_owned() },
+        errno => MountError::MountPoint { path: path.to_owned(), errno },
+    };
+    let path = std::fs::canonicalize(path).map_err(|error| wrong(error.into()))?;
+    let found = std::fs::metadata(&path).map_err(|error| wrong(error.into()))?;
+    match (root == Kind::Directory, found.is_dir()) {
+        (true, false) => Err(MountError::NotADirectory { path }),
+        (false, true) => Err(MountError::IsADirectory { path }),
+        _ => Ok(path),
+    }
+}
+
+fn open_device() -> Result<OwnedFd, MountError> {
+    const DEVICE: &str = "/dev/fuse";
+    rustix::fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| {
+        match errno {
+            rustix::io::Errno::ACCESS | rustix::io::Errno::PERM => MountError::DeviceDenied {
+                mode: rustix::fs::stat(DEVICE).ok().map(|stat| stat.st_mode & 0o7777),
+            },
+            errno => MountError::NoDevice { errno: ours(errno) },
+        }
+    })
+}
+
+/// Mounts by ourselves.
+fn mount(
+    device: &OwnedFd,
+    path: &Path,
+    options: &FuseOptions,
+    root: Kind,
+    source: &str,
+) -> Result<(), MountError> {
+    let mut flags = MountFlags::empty();
+    flags.set(MountFlags::RDONLY, options.read_only);
+    flags.set(MountFlags::NOSUID, options.nosuid);
+    flags.set(MountFlags::NODEV, options.nodev);
+    flags.set(MountFlags::NOEXEC, options.noexec);
+    flags.set(MountFlags::NOATIME, options.noatime);
+    let kind = if options.subtype.is_empty() {
+        "fuse".to_owned()
+    } else {
+        format!("fuse.{}", filofs::sanitise(&options.subtype))
+    };
+    let words = words(device.as_raw_fd(), options, root);
+    let words = CString::new(words).map_err(|_| MountError::System {
+        what: "spell the mount options",
+        errno: Errno::EINVAL,
+    })?;
+    let source = filofs::sanitise(source);
+    rustix::mount::mount(source.as_str(), path, kind.as_str(), flags, words.as_c_str()).map_err(
+        |errno| match errno {
+            rustix::io::Errno::PERM | rustix::io::Errno::ACCESS => {
+                MountError::NoRights { path: path.to_owned(), errno: ours(errno) }
+            }
+            rustix::io::Errno::NODEV => MountError::NoDevice { errno: ours(errno) },
+            rustix::io::Errno::BUSY => MountError::Busy { path: path.to_owned() },
+            rustix::io::Errno::NOTDIR => MountError::NotADirectory { path: path.to_owned() },
+            errno => MountError::system("mount", errno),
+        },
+    )
+}
+
+/// The options that the kernel's FUSE reads.
+fn words(device: i32, options: &FuseOptions, root: Kind) -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    let gid = rustix::process::getegid().as_raw();
+    let rootmode = root.mode_bits();
+    let mut words = vec![format!("fd={device},rootmode={rootmode:o},user_id={uid},group_id={gid}")];
+    if options.allow_other || options.allow_root {
+        words.push("allow_other".into());
+    }
+    if options.default_permissions {
+        words.push("default_permissions".into());
+    }
+    if options.max_read > 0 {
+        words.push(format!("max_read={}", options.max_read));
+    }
+    words.join(",")
+}
+
+/// The number of the mount at that place, without asking its file system anything.
+fn mount_id(path: &Path) -> Option<u64> {
+    let how = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let found = rustix::fs::statx(CWD, path, how, StatxFlags::MNT_ID).ok()?;
+    let answered = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+    answered.then_some(found.stx_mnt_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_point_must_suit_the_root() {
+        let dir = std::env::temp_dir();
+        assert!(check(&dir, Kind::Directory).is_ok());
+        assert!(matches!(check(&dir, Kind::Regular), Err(MountError::IsADirectory { .. })));
+        let file = Path::new("/proc/self/status");
+        assert!(check(file, Kind::Regular).is_ok());
+        assert!(matches!(check(file, Kind::Directory), Err(MountError::NotADirectory { .. })));
+        let missing = check(Path::new("/no/such/place"), Kind::Directory).unwrap_err();
+        assert!(matches!(missing, MountError::MountPoint { errno: Errno::ENOENT, .. }));
+    }
+
+    #[test]
+    fn the_kernels_options() {
+        let options = FuseOptions { max_read: 65536, ..FuseOptions::default() };
+        let words = words(9, &options, Kind::Directory);
+        assert!(words.starts_with("fd=9,rootmode=40000,user_id="), "{words}");
+        assert!(words.ends_with(",default_permissions,max_read=65536"), "{words}");
+    }
+}

@@ -1,0 +1,95 @@
+//! `FuseOptions`: what the person who mounts asked for.
+
+use std::time::Duration;
+
+/// How a mount is to look and behave. The default is the careful choice: no set-id programs, no
+/// devices, permissions checked by the kernel, for the mounting user alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FuseOptions {
+    /// Nothing can be changed through this mount (`ro`).
+    pub read_only: bool,
+    /// Set-id bits and file capabilities have no effect.
+    pub nosuid: bool,
+    /// Device nodes cannot be opened.
+    pub nodev: bool,
+    /// Programs cannot be run.
+    pub noexec: bool,
+    /// Reading leaves access times alone.
+    pub noatime: bool,
+    /// Other users may enter. Without privileges it needs `user_allow_other` in /etc/fuse.conf.
+    pub allow_other: bool,
+    /// The super-user may enter besides the mounting user. (The kernel does not know this: it is
+    /// `allow_other`, with everybody else turned away here.)
+    pub allow_root: bool,
+    /// The kernel checks permissions by mode, owner and ACL. Without it every caller who can
+    /// enter can do everything that the file system's own `access` allows.
+    pub default_permissions: bool,
+    /// The source shown in the mount table; empty for the stack's own words.
+    pub fsname: String,
+    /// The second half of the type shown in the mount table: `fuse.SUBTYPE`. Empty for none.
+    pub subtype: String,
+    /// Largest read in bytes; 0 for as large as the kernel can.
+    pub max_read: u32,
+    /// How long names are believed, instead of what the file system says.
+    pub entry_timeout: Option<Duration>,
+    /// How long attributes are believed, instead of what the file system says.
+    pub attr_timeout: Option<Duration>,
+    /// How long absent names are believed absent, instead of what the file system says.
+    pub negative_timeout: Option<Duration>,
+    /// Show every file as this user's.
+    pub uid: Option<u32>,
+    /// Show every file as this group's.
+    pub gid: Option<u32>,
+    /// Show as permission bits of every file those that this mask lacks, as mount.fuse3(8) has it.
+    pub umask: Option<u32>,
+    /// The same for all but directories; stronger than `umask`.
+    pub fmask: Option<u32>,
+    /// The same for directories; stronger than `umask`.
+    pub dmask: Option<u32>,
+    /// Cached data stays good from one open to the next: nobody changes files behind the mount.
+    pub kernel_cache: bool,
+    /// Cached data is dropped when size or modification time of a file turn out changed.
+    pub auto_cache: bool,
+    /// Reads and writes each come to the file system; nothing is cached.
+    pub direct_io: bool,
+    /// Whether the kernel keeps written data back, instead of what the file system's profile says.
+    pub writeback: Option<bool>,
+    /// Most threads that serve at once; beyond it requests wait.
+    pub most_workers: usize,
+}
+
+impl FuseOptions {
+    /// The default of [`FuseOptions::most_workers`].
+    pub const MOST_WORKERS: usize = 512;
+}
+
+impl Default for FuseOptions {
+    fn default() -> Self {
+        FuseOptions {
+            read_only: false,
+            nosuid: true,
+            nodev: true,
+            noexec: false,
+            noatime: false,
+            allow_other: false,
+            allow_root: false,
+            default_permissions: true,
+            fsname: String::new(),
+            subtype: String::from("filo"),
+            max_read: 0,
+            entry_timeout: None,
+            attr_timeout: None,
+            negative_timeout: None,
+            uid: None,
+            gid: None,
+            umask: None,
+            fmask: None,
+            dmask: None,
+            kernel_cache: false,
+            auto_cache: false,
+            direct_io: false,
+            writeback: None,
+            most_workers: Self::MOST_WORKERS,
+        }
+    }
+}

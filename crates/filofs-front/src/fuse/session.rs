@@ -1,0 +1,255 @@
+//! `Session`: one mount, from its beginning to its end.
+
+use super::buffer::Buffer;
+use super::crew::Crew;
+use super::device::{Arrival, Device, Outlet};
+use super::dispatch::Dispatch;
+use super::face::Face;
+use super::flight::Flight;
+use super::herald;
+use super::ledger::Ledger;
+use super::mountpoint::Mountpoint;
+use super::terms::{Settled, Terms, most_pages};
+use super::{FuseOptions, MountError};
+use filofs::{Context, FileSystem, Mount, Notice, UnmountFlags, Upward, locked};
+use filofs_wire::dialect::Dialect;
+use filofs_wire::errno::ReplyErrno;
+use filofs_wire::reply;
+use filofs_wire::request::{Operation, Request};
+use rustix::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// A mount being served. Dropping it while it is mounted unmounts it lazily, so that no dead
+/// mount is left behind.
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+/// What a session has done, and what it was left with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// Requests served.
+    pub served: u64,
+    /// The sum of the lookup counts that the kernel has not given back. After a plain unmount the
+    /// kernel drops what it still had in its caches without a FORGET, so this is not 0 in
+    /// general: it is the cached nodes, and ends with the mount.
+    pub lookups: u64,
+    /// Nodes alive, the root included.
+    pub nodes: usize,
+    /// Files open.
+    pub opens: usize,
+    /// Whether the connection was aborted rather than unmounted.
+    pub aborted: bool,
+}
+
+struct Shared {
+    mount: Arc<Mount>,
+    crew: Arc<Crew>,
+    mountpoint: Mountpoint,
+    up: Upward,
+    end: Mutex<Option<Report>>,
+    ended: Condvar,
+}
+
+impl Session {
+    /// Mounts and serves. When it returns, INIT has been answered and the mount can be used.
+    ///
+    /// The mount point may be `/dev/fd/N`: then N is a FUSE descriptor that somebody mounted
+    /// already, or a socket whose other end plays the kernel; it is taken over.
+    ///
+    /// Errors: every [`MountError`]. Nothing stays mounted after one.
+    pub fn start(
+        mount: Arc<Mount>,
+        mountpoint: &Path,
+        options: &FuseOptions,
+    ) -> Result<Session, MountError> {
+        let shown = &mount.identity().from;
+        let source = if options.fsname.is_empty() { shown.as_str() } else { &options.fsname };
+        let source = if source.is_empty() { "filo" } else { source };
+        let kind = mount.root().kind();
+        let (fd, mountpoint) = Mountpoint::attach(mountpoint, options, kind, source)?;
+        Self::begin(mount, fd, mountpoint, options)
+    }
+
+    /// The same over a descriptor at hand: a FUSE device that is mounted already, or a socket of
+    /// type SOCK_SEQPACKET whose other end plays the kernel.
+    pub fn over(
+        mount: Arc<Mount>,
+        device: OwnedFd,
+        options: &FuseOptions,
+    ) -> Result<Session, MountError> {
+        Self::begin(mount, device, Mountpoint::given(Path::new("")), options)
+    }
+
+    fn begin(
+        mount: Arc<Mount>,
+        fd: OwnedFd,
+        mountpoint: Mountpoint,
+        options: &FuseOptions,
+    ) -> Result<Session, MountError> {
+        let device = Device::new(fd);
+        let face = Face::new(mount.root().cookie(), &mount.profile(), options);
+        let dispatch = Dispatch::new(Ledger::new(mount.clone(), face), options);
+        let (up, notices) = Upward::channel();
+        let ready = handshake(&device, &dispatch, options).and_then(|payload| {
+            mount.start(&up).map_err(|errno| MountError::FileSystem { errno })?;
+            Ok(payload)
+        });
+        let payload = match ready {
+            Ok(payload) => payload,
+            Err(error) => {
+                let _ = mountpoint.unmount(true);
+                mount.die();
+                return Err(error);
+            }
+        };
+        let crew = Arc::new(Crew::new(device, dispatch, payload, options.most_workers));
+        let (end, ended) = (Mutex::new(None), Condvar::new());
+        let shared = Arc::new(Shared { mount, crew, mountpoint, up, end, ended });
+        // From here on the session's end unmounts.
+        let session = Session { shared: shared.clone() };
+        let failed = |error: std::io::Error| MountError::System {
+            what: "start a thread",
+            errno: error.into(),
+        };
+        let herald = shared.clone();
+        std::thread::Builder::new()
+            .name("filo-herald".into())
+            .spawn(move || herald::deliver(&notices, &herald.crew, &herald.mountpoint))
+            .map_err(failed)?;
+        let last = shared.clone();
+        shared.crew.start(move || last.finish()).map_err(failed)?;
+        Ok(session)
+    }
+
+    /// Blocks until the connection has ended and the workers have left.
+    pub fn wait(&self) -> Report {
+        let mut end = locked(&self.shared.end);
+        loop {
+            if let Some(report) = *end {
+                return report;
+            }
+            end = self.shared.ended.wait(end).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Unmounts, from any thread. The file system is asked first and may refuse; lazily, it is
+    /// not asked: the mount goes out of sight now and ends with its last use.
+    ///
+    /// Errors: [`MountError::Busy`] while it is in use, [`MountError::FileSystem`] with what the
+    /// file system says; the mount then goes on. A session that has ended is Ok.
+    pub fn unmount(&self, lazy: bool) -> Result<(), MountError> {
+        let Shared { mount, crew, mountpoint, .. } = &*self.shared;
+        if crew.ended() {
+            return Ok(());
+        }
+        if !lazy {
+            mount
+                .unmount(&Context::internal(), UnmountFlags::empty())
+                .map_err(|errno| MountError::FileSystem { errno })?;
+        }
+        mountpoint.unmount(lazy)
+    }
+
+    /// How it stands now, or stood at the end.
+    pub fn report(&self) -> Report {
+        let end = *locked(&self.shared.end);
+        end.unwrap_or_else(|| self.shared.count())
+    }
+
+    /// What is mounted.
+    pub fn mount(&self) -> &Arc<Mount> {
+        &self.shared.mount
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.shared.crew.ended()
+            && let Err(error) = self.shared.mountpoint.unmount(true)
+        {
+            log::warn!("the session ends, but: {error}");
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} at {:?}", self.shared.mount, self.shared.mountpoint)
+    }
+}
+
+impl Shared {
+    fn count(&self) -> Report {
+        Report {
+            served: self.crew.dispatch.served(),
+            lookups: self.mount.nodes().lookups(),
+            nodes: self.mount.nodes().len(),
+            opens: self.mount.opens().len(),
+            aborted: self.crew.aborted(),
+        }
+    }
+
+    /// The connection has ended: the last words to the file system.
+    fn finish(&self) {
+        let report = self.count();
+        // Nobody can be asked any more: what is open is released, what is written is synced.
+        if let Err(errno) = self.mount.unmount_now(&Context::internal(), UnmountFlags::FORCE) {
+            log::error!("{:?}: {errno}", self.mount);
+        }
+        *locked(&self.end) = Some(report);
+        self.ended.notify_all();
+        // Wakes the herald, which sees that all is over.
+        self.up.send(Notice::Unmount);
+    }
+}
+
+/// Answers INIT, and what comes before it. Answers how much data a request may carry.
+fn handshake(
+    device: &Device,
+    dispatch: &Dispatch,
+    options: &FuseOptions,
+) -> Result<usize, MountError> {
+    let no = |why: String| Err(MountError::Handshake { why });
+    let profile = dispatch.ledger.mount().profile();
+    let mut buffer = Buffer::new(Terms::PAYLOAD_MIN);
+    loop {
+        let len = match device.receive(buffer.inlet()) {
+            Arrival::Message(len) => len,
+            Arrival::Nothing => continue,
+            Arrival::End | Arrival::Aborted => {
+                return no("the connection ended before INIT".into());
+            }
+        };
+        let (message, window) = buffer.split(len);
+        let Ok(Request { header, operation: Operation::Init { arg }, .. }) =
+            Request::parse(message, Dialect::BEFORE_INIT)
+        else {
+            dispatch.serve(message, window, &Flight::default(), device);
+            continue;
+        };
+        match Terms::settle(&arg, &profile, options, most_pages()) {
+            Settled::AskAgain(out) => {
+                device.send(reply::init(header.unique, out).as_bytes(), &[]);
+            }
+            Settled::Refused => {
+                let error = reply::error(header.unique, ReplyErrno::EPROTO);
+                device.send(error.as_bytes(), &[]);
+                return no(format!(
+                    "it speaks FUSE {}.{}, filo 7.31 (Linux 5.4) and later",
+                    arg.major, arg.minor
+                ));
+            }
+            Settled::Agreed(terms, out) => {
+                // Known before the answer is sent: the next request may be here at once.
+                dispatch.ledger.settle(terms);
+                if !device.send(reply::init(header.unique, out).as_bytes(), &[]) {
+                    return no("the answer to INIT was refused".into());
+                }
+                log::debug!("FUSE 7.{}, {:?}", out.minor, terms.dialect.flags());
+                return Ok(terms.payload);
+            }
+        }
+    }
+}
