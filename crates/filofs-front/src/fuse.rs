@@ -59,5 +59,6 @@ mod session;
 mod terms;
 
 pub use error::MountError;
+pub use mountpoint::unmount;
 pub use options::FuseOptions;
 pub use session::{Report, Session};

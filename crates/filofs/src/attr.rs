@@ -168,6 +168,17 @@ impl Attr {
         }
     }
 
+    /// A directory that everybody may read (mode 0755), else as [`Attr::new`].
+    pub const fn directory(ino: u64) -> Attr {
+        Attr { mode: 0o755, nlink: 2, ..Attr::new(ino, Kind::Directory) }
+    }
+
+    /// A regular file of that size that everybody may read (mode 0644), else as [`Attr::new`].
+    pub const fn regular(ino: u64, size: u64) -> Attr {
+        let blocks = size.div_ceil(512);
+        Attr { mode: 0o644, size, blocks, ..Attr::new(ino, Kind::Regular) }
+    }
+
     /// st_mode: kind and permission bits together.
     pub const fn st_mode(&self) -> u32 {
         self.kind.mode_bits() | (self.mode & 0o7777)

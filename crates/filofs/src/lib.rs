@@ -55,22 +55,16 @@
 //! Implement the methods it has; the others answer [`Errno::MISSING`].
 //!
 //! ```
-//! use filofs::{Attr, Context, Entry, Errno, FileSystem, Kind, Name, Node, Open, Result, Sink};
+//! use filofs::{Attr, Context, Entry, Errno, FileSystem, Name, Node, Open, Result, Sink};
 //!
 //! struct Hello;
 //!
 //! impl FileSystem for Hello {
-//!     fn name(&self) -> &str {
-//!         "hello"
-//!     }
 //!     fn root(&self, _: &Context<'_>) -> Result<Entry> {
-//!         Ok(Entry::new(Attr { mode: 0o755, ..Attr::new(1, Kind::Directory) }))
+//!         Ok(Entry::new(Attr::directory(1)))
 //!     }
 //!     fn lookup(&self, _: &Context<'_>, _: &Node, name: Name<'_>) -> Result<Entry> {
-//!         match name.bytes() {
-//!             b"hello" => Ok(Entry::new(Attr { mode: 0o444, size: 6, ..Attr::new(2, Kind::Regular) })),
-//!             _ => Err(Errno::ENOENT),
-//!         }
+//!         if name.bytes() == b"hello" { Ok(Entry::new(Attr::regular(2, 6))) } else { Err(Errno::ENOENT) }
 //!     }
 //!     fn read(&self, _: &Context<'_>, _: &Node, _: &Open, at: u64, out: &mut dyn Sink) -> Result<()> {
 //!         out.put(b"world\n".get(at as usize..).unwrap_or_default());

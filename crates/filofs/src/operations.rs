@@ -72,8 +72,11 @@ macro_rules! operations {
         /// been let in: permissions are checked above. Names are checked ([`Name`]). A node or open handed in was
         /// handed out by this same file system.
         pub trait FileSystem: Send + Sync {
-            /// What it is called: one word, as on the command line.
-            fn name(&self) -> &str;
+            /// What it is called: one word, as on the command line. The name of its type, if it
+            /// does not say.
+            fn name(&self) -> &str {
+                std::any::type_name::<Self>().rsplit(':').next().unwrap_or_default()
+            }
 
             /// One line for a person: what it is and where it gets its files.
             fn describe(&self) -> String {

@@ -189,6 +189,18 @@ fn mount_id(path: &Path) -> Option<u64> {
     answered.then_some(found.stx_mnt_id)
 }
 
+/// Takes away what is mounted there, whoever mounted it: ourselves if we may, else with the
+/// help of fusermount3. Lazily, it goes out of sight now and ends with its last use.
+///
+/// Errors: [`MountError::Busy`]; what the helper says.
+pub fn unmount(path: &Path, lazy: bool) -> Result<(), MountError> {
+    let ours = Mountpoint { path: path.to_owned(), how: How::Direct, id: None };
+    match ours.unmount(lazy) {
+        Err(MountError::System { errno: Errno::EPERM, .. }) => helper::unmount(path, lazy),
+        done => done,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

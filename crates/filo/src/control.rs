@@ -1,0 +1,204 @@
+//! The control socket of a mount: who serves it, what it is doing.
+//!
+//! One Unix socket for each mount, in a directory of the user's own, mode 0600. A client writes
+//! one line, `{"verb":"status","version":1}`, and gets one line of JSON back.
+
+use crate::exit::{Exit, Failure};
+use filofs::{Mount, MountState, Op};
+use rustix::fs::Mode;
+use rustix::process::geteuid;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The version of the line protocol.
+const VERSION: u32 = 1;
+/// A line longer than this is nothing a client or a server of ours writes.
+const LONGEST_LINE: u64 = 64 * 1024;
+/// How long either side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What one mount says of itself. Keys are only ever added.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// Where it is mounted.
+    pub(crate) mountpoint: String,
+    /// The stack, in the one-line form.
+    pub(crate) stack: String,
+    /// The server's process, 0 when it is gone.
+    pub(crate) pid: u32,
+    /// `mounting`, `running`, `dying`; `dead` when the server is gone and the mount is not.
+    pub(crate) state: String,
+    /// Numbers since the mount began.
+    pub(crate) counters: BTreeMap<String, u64>,
+}
+
+impl Status {
+    /// Of a mount of this process.
+    pub(crate) fn of(mount: &Mount) -> Status {
+        let state = match mount.state() {
+            MountState::Mounting => "mounting",
+            MountState::Running => "running",
+            MountState::Dying => "dying",
+        };
+        let mut counters = BTreeMap::from([
+            ("nodes".to_owned(), mount.nodes().len() as u64),
+            ("lookups".to_owned(), mount.nodes().lookups()),
+            ("open_files".to_owned(), mount.opens().len() as u64),
+            ("panics".to_owned(), mount.counters().panics()),
+        ]);
+        for op in Op::ALL {
+            let (calls, errors) = (mount.counters().calls(*op), mount.counters().errors(*op));
+            if calls > 0 {
+                counters.insert(format!("ops.{}", op.name()), calls);
+            }
+            if errors > 0 {
+                counters.insert(format!("errors.{}", op.name()), errors);
+            }
+        }
+        Status {
+            mountpoint: mount.identity().mounted_on.clone(),
+            stack: mount.identity().from.clone(),
+            pid: std::process::id(),
+            state: state.to_owned(),
+            counters,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    verb: String,
+    version: u32,
+}
+
+/// The socket of a mount of this process. Dropped, it is taken away.
+pub(crate) struct Control {
+    path: PathBuf,
+}
+
+impl Control {
+    /// Listens for clients, on a thread of its own that ends with the process.
+    pub(crate) fn serve(mount: Arc<Mount>) -> Result<Control, Failure> {
+        let directory = directory()?;
+        let path = directory.join(format!("{}.sock", std::process::id()));
+        let wrong = |e: std::io::Error| {
+            Failure::new(Exit::Permission, format!("control socket '{}': {e}", path.display()))
+        };
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).map_err(wrong)?;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(wrong)?;
+        std::thread::Builder::new()
+            .name("filo-control".into())
+            .spawn(move || {
+                for client in listener.incoming().flatten() {
+                    // A client that hangs up early has only itself to blame.
+                    let _ = answer(client, &mount);
+                }
+            })
+            .map_err(wrong)?;
+        Ok(Control { path })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn answer(mut client: UnixStream, mount: &Mount) -> std::io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new((&client).take(LONGEST_LINE)).read_line(&mut line)?;
+    let reply = match serde_json::from_str::<Request>(&line) {
+        Ok(Request { verb, version: VERSION }) if verb == "status" => {
+            serde_json::to_string(&Status::of(mount))?
+        }
+        Ok(_) => r#"{"error":"no such verb or version"}"#.to_owned(),
+        Err(_) => r#"{"error":"not a request"}"#.to_owned(),
+    };
+    client.write_all(reply.as_bytes())?;
+    client.write_all(b"\n")
+}
+
+/// What the mounts of this user say of themselves. The sockets of servers that are gone are
+/// taken away.
+pub(crate) fn all() -> Result<Vec<Status>, Failure> {
+    let directory = directory()?;
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+        let path = file.path();
+        if path.extension().is_some_and(|e| e == "sock") {
+            match ask(&path) {
+                Ok(status) => found.push(status),
+                Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+                    let _ = std::fs::remove_file(&path);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    found.sort_by(|a, b| a.mountpoint.cmp(&b.mountpoint));
+    Ok(found)
+}
+
+fn ask(path: &Path) -> std::io::Result<Status> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let request = Request { verb: "status".into(), version: VERSION };
+    stream.write_all(format!("{}\n", serde_json::to_string(&request)?).as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// Where the sockets of this user are: /run/filo, $XDG_RUNTIME_DIR/filo or /tmp/filo-UID. It is
+/// made if need be, and refused if it is somebody else's.
+fn directory() -> Result<PathBuf, Failure> {
+    let uid = geteuid().as_raw();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|d| Path::new(d).is_absolute());
+    let path = match runtime {
+        _ if uid == 0 => PathBuf::from("/run/filo"),
+        Some(runtime) => Path::new(&runtime).join("filo"),
+        None => std::env::temp_dir().join(format!("filo-{uid}")),
+    };
+    let wrong = |text: String| {
+        Failure::new(Exit::Permission, format!("directory '{}': {text}", path.display()))
+    };
+    match rustix::fs::mkdir(&path, Mode::RWXU) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(e) => return Err(wrong(e.to_string())),
+    }
+    let found = std::fs::symlink_metadata(&path).map_err(|e| wrong(e.to_string()))?;
+    if !found.is_dir() || found.uid() != uid || found.mode() & 0o022 != 0 {
+        return Err(wrong("is not a directory of this user alone".into()));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_reads_back() {
+        let status = Status {
+            mountpoint: "/mnt/\"x".into(),
+            stack: "mem:".into(),
+            pid: 7,
+            state: "running".into(),
+            counters: BTreeMap::from([("nodes".into(), 1)]),
+        };
+        let line = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&line).unwrap(), status);
+        assert!(line.starts_with(r#"{"mountpoint":"/mnt/\"x","stack":"mem:","pid":7,"state":"#));
+    }
+}

@@ -1,0 +1,42 @@
+//! The log: lines on standard error.
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::io::Write;
+
+struct Stderr {
+    /// Levels as systemd's journal reads them.
+    journal: bool,
+}
+
+impl Log for Stderr {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let level = match record.level() {
+            Level::Error => 3,
+            Level::Warn => 4,
+            Level::Info => 6,
+            Level::Debug | Level::Trace => 7,
+        };
+        let prefix = if self.journal { format!("<{level}>") } else { String::new() };
+        // A log that cannot be written has nowhere to say so.
+        let _ = writeln!(std::io::stderr(), "{prefix}filo: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+/// Starts it: errors and warnings, notices with one `-v`, everything with two.
+pub(crate) fn start(verbose: u8) {
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let level = match verbose {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        _ => LevelFilter::Trace,
+    };
+    if log::set_boxed_logger(Box::new(Stderr { journal })).is_ok() {
+        log::set_max_level(level);
+    }
+}

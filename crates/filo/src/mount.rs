@@ -1,0 +1,232 @@
+//! `filo mount`: mounts a stack and serves it, in the background unless told otherwise.
+
+use crate::cli::{MountArgs, StackArgs};
+use crate::config::Config;
+use crate::control::Control;
+use crate::exit::{Exit, Failure};
+use crate::options::{self, MountOptions};
+use crate::spec::StackSpec;
+use crate::{daemon, mounts, signals};
+use filofs::{Identity, Mount};
+use filofs_front::fuse::{MountError, Session};
+use rustix::process::geteuid;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What is to be mounted where, after files and options are read.
+pub(crate) struct Plan {
+    pub(crate) stack: StackSpec,
+    pub(crate) mountpoint: PathBuf,
+    pub(crate) options: MountOptions,
+}
+
+impl Plan {
+    /// From what `filo mount` was given.
+    fn of(args: &MountArgs) -> Result<Plan, Failure> {
+        let (options, config) = read_options(&args.stack, false)?;
+        Plan::new(args.words.clone(), options, config)
+    }
+
+    /// From words, of which the last is the mount point, and perhaps a stack file.
+    pub(crate) fn new(
+        mut words: Vec<String>,
+        options: MountOptions,
+        config: Option<Config>,
+    ) -> Result<Plan, Failure> {
+        let Some(config) = config else {
+            if words.len() == 1 {
+                let word = words.join("");
+                return Err(Failure::usage(format!(
+                    "'{word}' alone is not enough: say what to mount and where, \
+                     as in 'filo mount dir:/srv null /mnt'"
+                )));
+            }
+            let mountpoint = PathBuf::from(words.pop().unwrap_or_default());
+            return Ok(Plan { stack: StackSpec::parse(&words)?, mountpoint, options });
+        };
+        if words.len() > 1 {
+            return Err(Failure::usage("with a stack file, only a mount point can be given"));
+        }
+        let mountpoint = words.pop().or(config.mount).map(PathBuf::from).ok_or_else(|| {
+            Failure::config("the stack file has no 'mount'; give a mount point after it")
+        })?;
+        Ok(Plan { stack: config.stack, mountpoint, options })
+    }
+}
+
+/// The options of a stack, and the stack file if there is one: its options come first, those of
+/// the command line overrule them.
+pub(crate) fn read_options(
+    args: &StackArgs,
+    sloppy: bool,
+) -> Result<(MountOptions, Option<Config>), Failure> {
+    let mut told = MountOptions::default();
+    args.options.iter().try_for_each(|list| told.read(list, sloppy))?;
+    let file = args.config.clone().or(told.config.clone().map(PathBuf::from));
+    let Some(file) = file else { return Ok((told, None)) };
+    let config = Config::read(&file)?;
+    let mut options = config.options.clone();
+    args.options.iter().try_for_each(|list| options.read(list, sloppy))?;
+    Ok((options, Some(config)))
+}
+
+/// The verb.
+pub(crate) fn verb(args: &MountArgs) -> Result<ExitCode, Failure> {
+    if args.stack.options.iter().any(|list| list == "help") {
+        for (option, help) in options::HELP {
+            println!("  {option:<22} {help}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = Plan::of(args)?;
+    serve_in(args.foreground, plan, args.log_file.as_deref())
+}
+
+/// Serves the plan in the foreground or the background.
+pub(crate) fn serve_in(
+    foreground: bool,
+    plan: Plan,
+    log_file: Option<&Path>,
+) -> Result<ExitCode, Failure> {
+    if !foreground && !daemon::is_child() {
+        return daemon::start();
+    }
+    if let Some(file) = log_file {
+        daemon::log_to(file)?;
+    }
+    if !foreground {
+        daemon::leave_session();
+    }
+    let served = Served::start(plan)?;
+    if foreground {
+        daemon::notify_systemd();
+    } else {
+        daemon::ready(log_file)
+            .map_err(|e| Failure::new(Exit::Permission, format!("cannot report: {e}")))?;
+        let _ = std::env::set_current_dir("/");
+    }
+    served.until_the_end()
+}
+
+/// A mount that is being served by this process.
+pub(crate) struct Served {
+    pub(crate) session: Arc<Session>,
+    _control: Control,
+}
+
+impl Served {
+    /// Sets up the stack, mounts it, and waits until it answers INIT and a first statfs.
+    pub(crate) fn start(plan: Plan) -> Result<Served, Failure> {
+        let Plan { stack: spec, mountpoint, mut options } = plan;
+        let mountpoint = check_mountpoint(&mountpoint, &spec, options.nonempty)?;
+        raise_descriptor_limit();
+        // Whoever makes a file applies the caller's mask, not ours.
+        rustix::process::umask(rustix::fs::Mode::empty());
+        let root = geteuid().is_root();
+        options.fuse.nosuid = !options.suid.unwrap_or(root);
+        options.fuse.nodev = !options.dev.unwrap_or(root);
+        options.fuse.allow_other |= root && !options.fuse.allow_root;
+        let stack = spec.build()?;
+        let shown = spec.to_string();
+        if options.fuse.fsname.is_empty() {
+            options.fuse.fsname.clone_from(&shown);
+        }
+        let type_name = format!("fuse.{}", options.fuse.subtype);
+        let identity = Identity::new(&shown, &type_name, &mountpoint.to_string_lossy())
+            .map_err(|e| Failure::new(Exit::MountPoint, e.to_string()))?;
+        let mount = Mount::new(stack, identity).map_err(|e| {
+            Failure::new(Exit::Layer, format!("base '{}' gives no root: {e}", spec.base.name))
+        })?;
+        let mount = Arc::new(mount);
+        let session = Session::start(mount.clone(), &mountpoint, &options.fuse)?;
+        // Dropping the session on an error from here on unmounts.
+        let control = Control::serve(mount)?;
+        if !mountpoint.starts_with("/dev/fd") {
+            rustix::fs::statfs(&mountpoint).map_err(|e| {
+                let at = mountpoint.display();
+                Failure::new(
+                    Exit::MountPoint,
+                    format!("'{at}' is mounted but does not answer: {e}"),
+                )
+            })?;
+        }
+        Ok(Served { session: Arc::new(session), _control: control })
+    }
+
+    /// Serves until somebody unmounts it or a signal comes.
+    fn until_the_end(self) -> Result<ExitCode, Failure> {
+        signals::unmount_on_signal(&self.session)?;
+        let report = self.session.wait();
+        log::info!("served {} requests", report.served);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl From<MountError> for Failure {
+    fn from(error: MountError) -> Failure {
+        let exit = match &error {
+            MountError::NoDevice { .. }
+            | MountError::DeviceDenied { .. }
+            | MountError::NoRights { .. }
+            | MountError::AllowOther
+            | MountError::Helper { .. } => Exit::Permission,
+            MountError::FileSystem { .. } => Exit::Layer,
+            _ => Exit::MountPoint,
+        };
+        Failure::new(exit, error.to_string())
+    }
+}
+
+/// Whether something can be mounted there. Answers the path without symbolic links.
+fn check_mountpoint(path: &Path, spec: &StackSpec, nonempty: bool) -> Result<PathBuf, Failure> {
+    if path.starts_with("/dev/fd") {
+        return Ok(path.to_owned());
+    }
+    let shown = path.display();
+    let wrong =
+        |text: String| Failure::new(Exit::MountPoint, format!("mount point '{shown}': {text}"));
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NOTCONN.raw_os_error()) => {
+            return Err(wrong(format!(
+                "is a mount whose server is gone; take it away with 'filo umount {shown}'"
+            )));
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(wrong("does not exist; make the directory first".into()));
+        }
+        Err(e) => return Err(wrong(e.to_string())),
+    };
+    if !found.is_dir() {
+        return Err(wrong("is not a directory".into()));
+    }
+    // A directory mounted over itself is the way to put layers on it in place.
+    let in_place = spec.base.name == "dir"
+        && spec.base.argument.as_ref().is_some_and(|base| same_file(Path::new(base), path));
+    if !nonempty && !in_place {
+        let mut files = std::fs::read_dir(path).map_err(|e| wrong(e.to_string()))?;
+        if files.next().is_some() {
+            return Err(wrong("is not empty; '-o nonempty' mounts over it all the same".into()));
+        }
+    }
+    mounts::resolve(path).map_err(|e| wrong(e.to_string()))
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (std::fs::metadata(a), std::fs::metadata(b)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+/// Every file that callers hold open may need a descriptor of ours: as many as we may have.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: maximum, maximum };
+    if let Err(e) = setrlimit(Resource::Nofile, all) {
+        log::warn!("cannot raise the limit of open files: {e}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The command as a person meets it: words, mounts, runs.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may be blunt
+
+mod common;
+mod mounts;
+mod run;
+mod words;

@@ -1,0 +1,232 @@
+//! The command on real mounts, as root: background and foreground, signals, death, the doors of
+//! mount(8).
+
+use crate::common::{
+    FILO, Place, can_mount, eventually, filo, is_alive, is_mounted, refused, server_of,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use std::process::{Child, Command, Stdio};
+
+fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Serves `mem:` there in the foreground.
+fn foreground(at: &str) -> Child {
+    let child = Command::new(FILO)
+        .args(["mount", "-f", "mem:", at])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let path = std::path::Path::new(at);
+    eventually("the mount is listed", || server_of(path).is_some());
+    child
+}
+
+#[test]
+fn a_mount_works_is_listed_and_leaves_nothing() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("mnt");
+    let output = filo(&["mount", "mem:", "null", at.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    // The parent has returned: the mount answers.
+    std::fs::write(at.join("x"), "hello").unwrap();
+    assert_eq!(std::fs::read_to_string(at.join("x")).unwrap(), "hello");
+
+    let list = filo(&["list", "--json"]).stdout;
+    let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
+    let found = list.as_array().unwrap().iter().find(|m| m["mountpoint"] == *at.to_string_lossy());
+    let found = found.unwrap();
+    assert_eq!((&found["stack"], &found["state"]), (&"mem: null".into(), &"running".into()));
+    assert!(found["counters"]["nodes"].as_u64().unwrap() >= 2, "{found}");
+    assert_eq!(found["counters"]["ops.create"], 1, "{found}");
+    let text = String::from_utf8(filo(&["list"]).stdout).unwrap();
+    assert!(text.contains(at.to_str().unwrap()), "{text}");
+
+    let pid = server_of(&at).unwrap();
+    let output = filo(&["umount", at.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!is_mounted(&at) && !is_alive(pid));
+    assert_eq!(server_of(&at), None);
+}
+
+#[test]
+fn a_busy_mount_is_not_taken_away_unless_lazily() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("mnt");
+    assert!(filo(&["mount", "mem:", at.to_str().unwrap()]).status.success());
+    std::fs::write(at.join("x"), "kept").unwrap();
+    let open = std::fs::File::open(at.join("x")).unwrap();
+    let pid = server_of(&at).unwrap();
+    let (code, text) = refused(&["umount", at.to_str().unwrap()]);
+    assert_eq!(code, Some(3));
+    assert!(text.contains("busy") && text.lines().count() == 1, "{text}");
+    assert!(is_mounted(&at));
+    assert!(filo(&["umount", "--lazy", at.to_str().unwrap()]).status.success());
+    assert!(!is_mounted(&at));
+    assert_eq!(std::io::read_to_string(&open).unwrap(), "kept");
+    drop(open);
+    eventually("the server ends with its last user", || !is_alive(pid));
+}
+
+#[test]
+fn sigterm_and_sigint_unmount_and_end_with_0() {
+    if !can_mount() {
+        return;
+    }
+    for kind in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let place = Place::new();
+        let at = place.dir("mnt");
+        let mut child = foreground(at.to_str().unwrap());
+        signal(child.id(), kind);
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{kind:?}");
+        assert!(!is_mounted(&at));
+    }
+}
+
+#[test]
+fn a_second_signal_detaches_a_busy_mount() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("mnt");
+    let mut child = foreground(at.to_str().unwrap());
+    let open = std::fs::File::create(at.join("x")).unwrap();
+    signal(child.id(), Signal::TERM);
+    let mut told = [0; 200];
+    let len = std::io::Read::read(child.stderr.as_mut().unwrap(), &mut told).unwrap();
+    let told = String::from_utf8_lossy(&told[..len]).into_owned();
+    assert!(told.contains("a second signal detaches it"), "{told}");
+    assert!(is_mounted(&at));
+    signal(child.id(), Signal::TERM);
+    eventually("the mount is detached", || !is_mounted(&at));
+    drop(open);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_killed_server_leaves_a_mount_that_is_shown_as_dead_and_can_be_taken_away() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("mnt");
+    assert!(filo(&["mount", "mem:", at.to_str().unwrap()]).status.success());
+    signal(server_of(&at).unwrap(), Signal::KILL);
+    eventually("the mount is dead", || std::fs::read_dir(&at).is_err());
+    let text = String::from_utf8(filo(&["list"]).stdout).unwrap();
+    let line = text.lines().find(|l| l.contains(at.to_str().unwrap())).unwrap();
+    assert!(line.contains("dead"), "{text}");
+    let (code, text) = refused(&["mount", "mem:", at.to_str().unwrap()]);
+    assert_eq!(code, Some(3));
+    assert!(text.contains("take it away with 'filo umount"), "{text}");
+    assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
+    assert!(!is_mounted(&at));
+}
+
+#[test]
+fn layers_go_over_a_directory_in_place() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("files");
+    std::fs::write(at.join("x"), "below").unwrap();
+    let base = format!("dir:{}", at.display());
+    let output = filo(&["mount", &base, "readonly", at.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(std::fs::read_to_string(at.join("x")).unwrap(), "below");
+    let refused = std::fs::write(at.join("x"), "above").unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(rustix::io::Errno::ROFS.raw_os_error()));
+    assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
+    assert_eq!(std::fs::read_to_string(at.join("x")).unwrap(), "below");
+}
+
+#[test]
+fn the_doors_of_mount_8() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("mnt");
+    let shown = at.to_str().unwrap();
+    // What mount.fuse3 runs: two bare words, and dev and suid added.
+    let output = filo(&["mem: readonly", shown, "-o", "rw,nofail,_netdev,dev,suid"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(is_mounted(&at));
+    assert!(std::fs::write(at.join("x"), "").is_err(), "the layer is there");
+    assert!(filo(&["umount", shown]).status.success());
+
+    // /sbin/mount.filo: the program's name, -n and -s.
+    let door = place.0.join("mount.filo");
+    std::os::unix::fs::symlink(FILO, &door).unwrap();
+    let call = |words: &[&str]| Command::new(&door).args(words).output().unwrap();
+    let output = call(&["mem:size=1m", shown, "-sn", "-o", "ro,what_is_this"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let refused = std::fs::write(at.join("x"), "").unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(rustix::io::Errno::ROFS.raw_os_error()));
+    assert!(filo(&["umount", shown]).status.success());
+    assert!(call(&["mem:", shown, "-f"]).status.success(), "a fake mount");
+    assert!(!is_mounted(&at));
+    // Errors have the bits of mount(8).
+    assert_eq!(call(&["mem:", shown, "-o", "what_is_this"]).status.code(), Some(1));
+    assert_eq!(call(&["mem:", "/nowhere"]).status.code(), Some(32));
+
+    // A stack file from fstab: the first word is only a name.
+    let file = place.0.join("x.toml");
+    std::fs::write(&file, "base = 'mem:'\n[[layer]]\ntype = 'null'\n").unwrap();
+    let list = format!("config={},noauto,x-systemd.automount", file.display());
+    assert!(call(&["photos", shown, "-o", &list]).status.success());
+    assert!(filo(&["umount", shown]).status.success());
+}
+
+#[test]
+fn mount_8_itself_finds_the_way() {
+    if !can_mount() {
+        return;
+    }
+    let there = std::path::Path::new("/sbin/mount.fuse").exists();
+    if !crate::common::able("mount.fuse (package fuse3)", there) {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("mnt");
+    let bin = std::path::Path::new(FILO).parent().unwrap().to_str().unwrap();
+    let path = format!("{bin}:{}", std::env::var("PATH").unwrap_or_default());
+    let output = Command::new("mount")
+        .args(["-t", "fuse.filo", "mem: null", at.to_str().unwrap(), "-o", "nosuid,nofail"])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(is_mounted(&at));
+    assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn a_mount_without_the_device_is_one_line_and_4() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("mnt");
+    // In a mount namespace of its own /dev/fuse is something else.
+    let script =
+        format!("mount --bind /dev/null /dev/fuse && exec {FILO} mount mem: {}", at.display());
+    let output = Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("/dev/fuse"), "{text}");
+    assert!(!is_mounted(&at));
+}
