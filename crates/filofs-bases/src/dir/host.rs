@@ -1,0 +1,357 @@
+//! `Host`: the way to files of the host: by descriptor, by handle, one name at a time.
+
+use super::descriptors::{DESCRIPTORS, with_room};
+use super::inode::{Cached, Identity, Inode};
+use super::inodes::Inodes;
+use super::rights::Rights;
+use super::sys::{self, HostHandle};
+use super::up;
+use filofs::{
+    Attr, Cookie, Device, Entry, Errno, Generation, Gid, Name, Result, Time, Uid, locked,
+};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+/// What all inodes of one mounted directory share.
+pub(super) struct Host {
+    pub(super) me: Weak<Host>,
+    pub(super) rights: Rights,
+    pub(super) inodes: Inodes,
+    pub(super) generation: Generation,
+    pub(super) entry_ttl: Duration,
+    pub(super) attr_ttl: Duration,
+    /// Whether other file systems mounted below are refused.
+    pub(super) one_device: bool,
+    /// Whether the host opens by handle, for us.
+    pub(super) handles: bool,
+    /// The device of the root.
+    pub(super) dev: u64,
+    /// /proc, opened and checked when the base was set up.
+    proc: OwnedFd,
+    /// A descriptor on each mount that handles were made of, with its device.
+    mounts: Mutex<HashMap<i32, (u64, Arc<OwnedFd>)>>,
+}
+
+/// Handles of more mounts than this are not kept.
+const MOST_MOUNTS: usize = 1024;
+
+/// A chain of names to follow, longer than any that a path can have.
+const MOST_STEPS: usize = 65_536;
+
+/// Flags with which nodes are held.
+pub(super) const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// What is asked of statx(2).
+const ASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
+
+impl Host {
+    pub(super) fn new(me: Weak<Host>, proc: OwnedFd, set: &super::setup::Settings) -> Host {
+        Host {
+            me,
+            rights: set.rights,
+            inodes: Inodes::new(set.remember),
+            generation: set.generation,
+            entry_ttl: set.entry_ttl,
+            attr_ttl: set.attr_ttl,
+            one_device: set.one_device,
+            handles: set.handles,
+            dev: set.dev,
+            proc,
+            mounts: Mutex::default(),
+        }
+    }
+
+    /// The descriptor of an inode: the one it has, or a new one. May act with the process' own
+    /// rights on the way, so it comes before [`Rights::as_caller`], never inside.
+    pub(super) fn descriptor(&self, inode: &Arc<Inode>) -> Result<Arc<OwnedFd>> {
+        if let Some(fd) = held(inode) {
+            return Ok(fd);
+        }
+        if let Some(fd) = inode.opened() {
+            return Ok(fd);
+        }
+        let fd = self.find_again(inode)?;
+        Ok(self.hold(inode, fd))
+    }
+
+    /// Gives an inode a descriptor, unless it has one.
+    pub(super) fn hold(&self, inode: &Arc<Inode>, fd: OwnedFd) -> Arc<OwnedFd> {
+        let held = {
+            let mut slot = locked(&inode.slot);
+            inode.used.store(true, Ordering::Relaxed);
+            match &*slot {
+                Some(cached) => return cached.fd.clone(),
+                None => {
+                    let fd = Arc::new(fd);
+                    let place = Some(DESCRIPTORS.enter(inode));
+                    *slot = Some(Cached { fd: fd.clone(), place });
+                    fd
+                }
+            }
+        };
+        DESCRIPTORS.settle();
+        held
+    }
+
+    /// The inode of what was found under a name. A descriptor is kept if one is given.
+    pub(super) fn meet(
+        &self,
+        stat: &Statx,
+        fd: Option<OwnedFd>,
+        place: Option<(&Arc<Inode>, Name<'_>)>,
+    ) -> Result<Arc<Inode>> {
+        let identity = Identity::of(stat)?;
+        let (inode, new) = self.inodes.meet(identity, None, &self.me, place);
+        if let Some((parent, name)) = place
+            && !new
+        {
+            inode.set_place(parent, name);
+        }
+        if let Some(fd) = fd {
+            self.hold(&inode, fd);
+        }
+        Ok(inode)
+    }
+
+    /// The answer for an inode.
+    pub(super) fn entry(&self, inode: Arc<Inode>, stat: &Statx) -> Result<Entry> {
+        Ok(Entry {
+            cookie: inode.cookie,
+            generation: self.generation,
+            attr: self.attr(stat)?,
+            ttl: self.entry_ttl,
+            state: Some(inode),
+        })
+    }
+
+    /// What stat says, in our words.
+    pub(super) fn attr(&self, stat: &Statx) -> Result<Attr> {
+        let identity = Identity::of(stat)?;
+        let time = |t: StatxTimestamp| Time::new(t.tv_sec, t.tv_nsec);
+        Ok(Attr {
+            ino: self.ino(&identity),
+            kind: identity.kind,
+            mode: u32::from(stat.stx_mode) & 0o7777,
+            nlink: stat.stx_nlink,
+            uid: Uid(stat.stx_uid),
+            gid: Gid(stat.stx_gid),
+            size: stat.stx_size,
+            blocks: stat.stx_blocks,
+            blksize: stat.stx_blksize,
+            rdev: Device { major: stat.stx_rdev_major, minor: stat.stx_rdev_minor },
+            atime: time(stat.stx_atime),
+            mtime: time(stat.stx_mtime),
+            ctime: time(stat.stx_ctime),
+            btime: identity.born,
+            ttl: self.attr_ttl,
+        })
+    }
+
+    /// The inode number shown: the host's, but on other devices than the root's one that is
+    /// mixed with the device, because a mount has one device number for all.
+    fn ino(&self, identity: &Identity) -> u64 {
+        if identity.dev == self.dev {
+            return identity.ino;
+        }
+        let mixed =
+            (identity.ino ^ identity.dev.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ mixed >> 29) | 1 << 63
+    }
+
+    /// Opens one name, to hold it. Never follows a link, never leaves the directory.
+    pub(super) fn step(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<OwnedFd> {
+        let mut resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        if self.one_device {
+            resolve |= ResolveFlags::NO_XDEV;
+        }
+        with_room(|| {
+            rustix::fs::openat2(dir, name.bytes(), HOLD, Mode::empty(), resolve).map_err(up)
+        })
+    }
+
+    /// Opens what a descriptor holds, for I/O, with the rights of the thread.
+    pub(super) fn reopen(&self, fd: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
+        let path = ProcPath::of(fd);
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+        with_room(|| {
+            rustix::fs::openat(&self.proc, path.as_c_str(), flags, Mode::empty()).map_err(up)
+        })
+    }
+
+    /// /proc, from where a [`ProcPath`] goes.
+    pub(super) fn proc(&self) -> BorrowedFd<'_> {
+        self.proc.as_fd()
+    }
+
+    /// The handle of what is open, and of its mount; keeps the mount to hand.
+    pub(super) fn handle(&self, fd: &impl AsFd, dev: u64) -> Option<(HostHandle, i32)> {
+        if !self.handles {
+            return None;
+        }
+        let (handle, mount) = sys::handle_of(fd.as_fd()).ok()?;
+        let mut mounts = locked(&self.mounts);
+        if !mounts.contains_key(&mount) {
+            if mounts.len() >= MOST_MOUNTS {
+                return None;
+            }
+            let fd = sys::duplicate(fd).ok()?;
+            mounts.insert(mount, (dev, Arc::new(fd)));
+        }
+        Some((handle, mount))
+    }
+
+    /// The handle of an inode that goes, if that costs no more than a question.
+    pub(super) fn last_handle(&self, inode: &Inode) -> Option<(HostHandle, i32)> {
+        if let Some(known) = inode.handle.get() {
+            return known.clone();
+        }
+        let slot = locked(&inode.slot);
+        self.handle(&slot.as_ref()?.fd, inode.identity.dev)
+    }
+
+    /// Opens a handle, to hold what it names. ESTALE when that is gone.
+    pub(super) fn open_handle(&self, handle: &HostHandle, mount: i32) -> Result<OwnedFd> {
+        let on = locked(&self.mounts).get(&mount).map(|(_, fd)| fd.clone()).ok_or(Errno::ESTALE)?;
+        self.rights.as_own()?;
+        // O_NOFOLLOW lets a symbolic link itself be held.
+        let flags = HOLD.bits() as i32;
+        with_room(|| sys::open_handle(on.as_fd(), handle, flags))
+    }
+
+    /// A mount of that device that handles were made of.
+    pub(super) fn mount_of(&self, dev: u64) -> Option<i32> {
+        locked(&self.mounts).iter().find(|(_, (d, _))| *d == dev).map(|(mount, _)| *mount)
+    }
+
+    /// A new descriptor for an inode that has none. ESTALE when it is not to be found.
+    fn find_again(&self, inode: &Arc<Inode>) -> Result<OwnedFd> {
+        let mut down = Vec::new();
+        let mut at = inode.clone();
+        let mut fd = loop {
+            if let Some((handle, mount)) = at.handle.get().cloned().flatten() {
+                let fd = self.open_handle(&handle, mount)?;
+                check(&at, fd.as_fd())?;
+                break Arc::new(fd);
+            }
+            let place = at.place().ok_or(Errno::ESTALE)?;
+            down.push((at, place.name));
+            if down.len() > MOST_STEPS {
+                return Err(Errno::ESTALE);
+            }
+            at = place.parent;
+            if let Some(fd) = held(&at) {
+                break fd;
+            }
+        };
+        self.rights.as_own()?;
+        while let Some((inode, name)) = down.pop() {
+            let name = Name::new(&name)?;
+            let next = self.step(fd.as_fd(), name).map_err(|errno| match errno {
+                Errno::ENOENT | Errno::ENOTDIR => Errno::ESTALE,
+                other => other,
+            })?;
+            check(&inode, next.as_fd())?;
+            fd = if down.is_empty() { Arc::new(next) } else { self.hold(&inode, next) };
+        }
+        match Arc::try_unwrap(fd) {
+            Ok(fd) => Ok(fd),
+            Err(shared) => sys::duplicate(&shared),
+        }
+    }
+
+    /// Whether an inode is found again after its descriptor was closed.
+    fn is_findable(&self, inode: &Inode, fd: &OwnedFd) -> bool {
+        if inode.orphan.load(Ordering::Relaxed) {
+            return false;
+        }
+        if inode.handle.get_or_init(|| self.handle(fd, inode.identity.dev)).is_some() {
+            return true;
+        }
+        let Some(place) = inode.place() else { return false };
+        // Not waited for: the parent's lock may be held by who waits for this inode's.
+        let Ok(slot) = place.parent.slot.try_lock() else { return true };
+        let Some(cached) = &*slot else { return true };
+        let Ok(name) = Name::new(&place.name) else { return false };
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        match rustix::fs::statx(&cached.fd, name.bytes(), flags, ASK) {
+            Ok(stat) => Identity::of(&stat).is_ok_and(|found| inode.identity.agrees(&found)),
+            Err(errno) => errno != rustix::io::Errno::NOENT,
+        }
+    }
+
+    /// A cookie of this mount, never 0, as it comes from outside.
+    pub(super) fn find_cookie(&self, cookie: Cookie) -> Option<Arc<Inode>> {
+        self.inodes.find_cookie(cookie)
+    }
+}
+
+/// Takes an inode's descriptor away, if it was not used of late and the inode is found again
+/// without it. By force: whatever that means for the inode.
+pub(super) fn evict(inode: &Arc<Inode>, force: bool) {
+    let Some(host) = inode.home.upgrade() else { return };
+    if inode.used.swap(false, Ordering::Relaxed) && !force {
+        return;
+    }
+    let closed;
+    {
+        let mut slot = locked(&inode.slot);
+        let Some(Cached { fd, place: Some(place) }) = &*slot else { return };
+        if !force && (Arc::strong_count(fd) > 1 || !host.is_findable(inode, fd)) {
+            return;
+        }
+        DESCRIPTORS.leave(*place);
+        closed = slot.take();
+    }
+    drop(closed);
+}
+
+/// The descriptor that an inode has.
+fn held(inode: &Inode) -> Option<Arc<OwnedFd>> {
+    let slot = locked(&inode.slot);
+    let cached = slot.as_ref()?;
+    inode.used.store(true, Ordering::Relaxed);
+    Some(cached.fd.clone())
+}
+
+/// ESTALE unless that is open there.
+fn check(inode: &Inode, fd: BorrowedFd<'_>) -> Result<()> {
+    let found = Identity::of(&stat(fd)?)?;
+    if inode.identity.agrees(&found) { Ok(()) } else { Err(Errno::ESTALE) }
+}
+
+/// What is open there: one system call, whoever asks.
+pub(super) fn stat(fd: impl AsFd) -> Result<Statx> {
+    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, ASK).map_err(up)
+}
+
+/// What a name leads to, itself if it is a link.
+pub(super) fn stat_name(dir: impl AsFd, name: Name<'_>) -> Result<Statx> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    rustix::fs::statx(dir, name.bytes(), flags, ASK).map_err(up)
+}
+
+/// `self/fd/N`, to be followed from /proc: the one way to a file itself for calls that take no
+/// descriptor. Following it needs no rights: it leads to what we have open.
+pub(super) struct ProcPath([u8; 24]);
+
+impl ProcPath {
+    pub(super) fn of(fd: BorrowedFd<'_>) -> ProcPath {
+        use rustix::fd::AsRawFd;
+        let mut path = [0; 24];
+        let mut rest = path.as_mut_slice();
+        // "self/fd/" and at most 11 digits.
+        let _ = write!(rest, "self/fd/{}", fd.as_raw_fd());
+        ProcPath(path)
+    }
+
+    pub(super) fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}

@@ -1,0 +1,167 @@
+//! `Inodes`: the live inodes of a mount by what they are, and the cookies of earlier ones.
+//!
+//! Lock order: a shard of `alive`, then `memory`; both are leaves otherwise. No inode is dropped
+//! under them.
+
+use super::host::Host;
+use super::inode::{Identity, Inode, Place};
+use super::sys::HostHandle;
+use filofs::{Cookie, Name, locked};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+pub(super) struct Inodes {
+    next: AtomicU64,
+    alive: [Mutex<HashMap<(u64, u64), Weak<Inode>>>; SHARDS],
+    cookies: [Mutex<HashMap<Cookie, Weak<Inode>>>; SHARDS],
+    memory: Mutex<Memory>,
+}
+
+const SHARDS: usize = 64;
+
+/// What is still known of an inode that was given back.
+#[derive(Clone)]
+pub(super) struct Remembered {
+    pub(super) identity: Identity,
+    pub(super) handle: (HostHandle, i32),
+    turn: u64,
+}
+
+/// The last inodes that were given back, oldest forgotten first.
+struct Memory {
+    most: usize,
+    turn: u64,
+    known: HashMap<Cookie, Remembered>,
+    keys: HashMap<(u64, u64), Cookie>,
+    order: VecDeque<(u64, Cookie)>,
+}
+
+impl Inodes {
+    /// The root's cookie is 1; others count from there and never come again for another file.
+    pub(super) fn new(remember: usize) -> Inodes {
+        let memory = Memory {
+            most: remember,
+            turn: 0,
+            known: HashMap::new(),
+            keys: HashMap::new(),
+            order: VecDeque::new(),
+        };
+        Inodes {
+            next: AtomicU64::new(1),
+            alive: std::array::from_fn(|_| Mutex::default()),
+            cookies: std::array::from_fn(|_| Mutex::default()),
+            memory: Mutex::new(memory),
+        }
+    }
+
+    /// The live inode of that identity, or a new one; and whether it is new. A new one gets the
+    /// cookie `wish`, or the one it had when it was last alive, or the next.
+    pub(super) fn meet(
+        &self,
+        identity: Identity,
+        wish: Option<Cookie>,
+        home: &Weak<Host>,
+        place: Option<(&Arc<Inode>, Name<'_>)>,
+    ) -> (Arc<Inode>, bool) {
+        let known; // dropped after the shard is unlocked
+        let mut alive = self.shard(identity.key());
+        known = alive.get(&identity.key()).and_then(Weak::upgrade);
+        if let Some(inode) = &known
+            && (inode.identity.agrees(&identity) || inode.is_held())
+        {
+            // A file that is held by a descriptor keeps its number to itself.
+            return (inode.clone(), false);
+        }
+        let cookie = wish
+            .or_else(|| locked(&self.memory).take(&identity))
+            .unwrap_or_else(|| Cookie(self.next.fetch_add(1, Ordering::Relaxed)));
+        let place =
+            place.map(|(parent, name)| Place { parent: parent.clone(), name: name.bytes().into() });
+        let inode = Arc::new(Inode::new(cookie, identity, home.clone(), place));
+        alive.insert(identity.key(), Arc::downgrade(&inode));
+        drop(alive);
+        locked(self.cookie_shard(cookie)).insert(cookie, Arc::downgrade(&inode));
+        (inode, true)
+    }
+
+    /// The live inode of that identity, if there is one.
+    pub(super) fn find(&self, identity: &Identity) -> Option<Arc<Inode>> {
+        let inode = self.shard(identity.key()).get(&identity.key()).and_then(Weak::upgrade)?;
+        inode.identity.agrees(identity).then_some(inode)
+    }
+
+    /// The live inode of that cookie.
+    pub(super) fn find_cookie(&self, cookie: Cookie) -> Option<Arc<Inode>> {
+        locked(self.cookie_shard(cookie)).get(&cookie).and_then(Weak::upgrade)
+    }
+
+    /// What is remembered of a cookie.
+    pub(super) fn remembered(&self, cookie: Cookie) -> Option<Remembered> {
+        locked(&self.memory).known.get(&cookie).cloned()
+    }
+
+    /// The inode is going: takes it out and remembers it.
+    pub(super) fn retire(&self, inode: &Inode, host: &Host) {
+        let remembers = locked(&self.memory).most > 0;
+        let handle = if remembers { host.last_handle(inode) } else { None };
+        {
+            let mut cookies = locked(self.cookie_shard(inode.cookie));
+            if cookies.get(&inode.cookie).is_some_and(|weak| weak.as_ptr() == &raw const *inode) {
+                cookies.remove(&inode.cookie);
+            }
+        }
+        let mut alive = self.shard(inode.identity.key());
+        let key = inode.identity.key();
+        if alive.get(&key).is_some_and(|weak| weak.as_ptr() == &raw const *inode) {
+            alive.remove(&key);
+            if let Some(handle) = handle {
+                locked(&self.memory).put(inode.cookie, inode.identity, handle);
+            }
+        }
+    }
+
+    #[allow(clippy::indexing_slicing)] // the index is a remainder
+    fn shard(&self, key: (u64, u64)) -> MutexGuard<'_, HashMap<(u64, u64), Weak<Inode>>> {
+        let mixed = (key.0 ^ key.1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+        locked(&self.alive[mixed as usize % SHARDS])
+    }
+
+    #[allow(clippy::indexing_slicing)] // the index is a remainder
+    fn cookie_shard(&self, cookie: Cookie) -> &Mutex<HashMap<Cookie, Weak<Inode>>> {
+        &self.cookies[cookie.0 as usize % SHARDS]
+    }
+}
+
+impl Memory {
+    /// The cookie that a file had, if it is surely the same file: then it is its cookie again.
+    fn take(&mut self, identity: &Identity) -> Option<Cookie> {
+        let cookie = *self.keys.get(&identity.key())?;
+        let same = self
+            .known
+            .get(&cookie)
+            .is_some_and(|r| identity.born.is_some() && r.identity == *identity);
+        if same {
+            self.keys.remove(&identity.key());
+            self.known.remove(&cookie);
+        }
+        same.then_some(cookie)
+    }
+
+    fn put(&mut self, cookie: Cookie, identity: Identity, handle: (HostHandle, i32)) {
+        self.turn += 1;
+        let turn = self.turn;
+        self.known.insert(cookie, Remembered { identity, handle, turn });
+        self.keys.insert(identity.key(), cookie);
+        self.order.push_back((turn, cookie));
+        while self.known.len() > self.most || self.order.len() > 2 * self.most {
+            let Some((turn, cookie)) = self.order.pop_front() else { return };
+            if self.known.get(&cookie).is_some_and(|r| r.turn == turn)
+                && let Some(old) = self.known.remove(&cookie)
+                && self.keys.get(&old.identity.key()) == Some(&cookie)
+            {
+                self.keys.remove(&old.identity.key());
+            }
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! `HostOpen`: a file of the host, opened; and its data.
+
+use super::descriptors::{DESCRIPTORS, Permit};
+use super::listing::Listing;
+use super::{Dir, inode, sys, up};
+use filofs::{
+    Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Node, Open, OpenFlags, OpenHow,
+    Opened, OpenedFlags, ReleaseHow, Result, Seek, Sink, Source, WriteFlags,
+};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{OFlags, SeekFrom};
+use rustix::io::ReadWriteFlags;
+use std::io::IoSlice;
+use std::sync::{Arc, Mutex};
+
+/// The state of an open.
+pub(super) struct HostOpen {
+    fd: Arc<OwnedFd>,
+    flags: OpenFlags,
+    pub(super) listing: Mutex<Listing>,
+    _permit: Permit,
+}
+
+/// At most this much is moved by one system call.
+const STEP: usize = 1 << 20;
+
+/// What the memory, offset and length of O_DIRECT requests are multiples of, at worst.
+const DIRECT_ALIGN: usize = 4096;
+
+impl HostOpen {
+    pub(super) fn fd(&self) -> &Arc<OwnedFd> {
+        &self.fd
+    }
+
+    pub(super) fn writes(&self) -> bool {
+        self.flags.writes()
+    }
+
+    pub(super) fn answer(self) -> Opened {
+        Opened { state: Some(Arc::new(self)), flags: OpenedFlags::empty() }
+    }
+}
+
+/// The flags as this host has them. APPEND is not among them: an offset is right even so, and
+/// [`Dir::do_write`] appends by request.
+pub(super) fn host_flags(flags: OpenFlags) -> OFlags {
+    let mut to = OFlags::from_bits_retain(flags.0 & 3);
+    for (ours, host) in [
+        (OpenFlags::NONBLOCK, OFlags::NONBLOCK),
+        (OpenFlags::DSYNC, OFlags::DSYNC),
+        (OpenFlags::SYNC, OFlags::SYNC),
+        (OpenFlags::DIRECT, OFlags::DIRECT),
+        (OpenFlags::NOATIME, OFlags::NOATIME),
+    ] {
+        if flags.has(ours) {
+            to |= host;
+        }
+    }
+    to
+}
+
+/// What an open of ours carries. EBADF for one that carries nothing.
+pub(super) fn opened(open: &Open) -> Result<&HostOpen> {
+    open.state().ok_or(Errno::EBADF)
+}
+
+impl Dir {
+    /// Counts and makes an open.
+    pub(super) fn new_open(
+        &self,
+        flags: OpenFlags,
+        make: impl FnMut() -> Result<OwnedFd>,
+    ) -> Result<HostOpen> {
+        let permit = DESCRIPTORS.for_open()?;
+        let fd = Arc::new(super::descriptors::with_room(make)?);
+        Ok(HostOpen { fd, flags, listing: Mutex::default(), _permit: permit })
+    }
+
+    pub(super) fn do_open(&self, cx: &Context<'_>, node: &Node, how: OpenHow) -> Result<Opened> {
+        let inode = inode(node)?;
+        // The kind of what a descriptor holds never changes: nothing else can be opened below.
+        match inode.identity.kind {
+            Kind::Regular => {}
+            Kind::Directory if how.flags.changes() => return Err(Errno::EISDIR),
+            Kind::Directory => {}
+            Kind::Symlink => return Err(Errno::ELOOP),
+            _ => return Err(Errno::ENXIO),
+        }
+        let mut flags = host_flags(how.flags);
+        if how.flags.has(OpenFlags::TRUNC) {
+            flags |= OFlags::TRUNC;
+        }
+        if inode.identity.kind == Kind::Directory {
+            flags = OFlags::DIRECTORY | (flags & OFlags::NOATIME);
+        } else if how.flags.has(OpenFlags::DIRECTORY) {
+            return Err(Errno::ENOTDIR);
+        }
+        let held = self.host.descriptor(&inode)?;
+        let open = self.new_open(how.flags, || {
+            self.host.rights.as_caller(cx, || match self.host.reopen(held.as_fd(), flags) {
+                // An append-only file, chattr(1) +a, is opened in no other way.
+                Err(Errno::EPERM) if how.flags.has(OpenFlags::APPEND) => {
+                    self.host.reopen(held.as_fd(), flags | OFlags::APPEND)
+                }
+                opened => opened,
+            })
+        })?;
+        if how.kill_priv && flags.contains(OFlags::TRUNC) && self.host.rights.keeps_set_id(cx) {
+            self.kill_priv(&inode, &held)?;
+        }
+        inode.set_opened(&open.fd);
+        Ok(open.answer())
+    }
+
+    /// A copy is closed: the host's own flush, and its late errors, happen then.
+    pub(super) fn do_flush(&self, node: &Node, open: &Open, owner: LockOwner) -> Result<()> {
+        self.drop_locks(&inode(node)?, owner);
+        sys::close(sys::duplicate(opened(open)?.fd())?)
+    }
+
+    /// The descriptor goes with the state, and a flock with the descriptor.
+    pub(super) fn do_release(&self, node: &Node, how: ReleaseHow) -> Result<()> {
+        if let Some(owner) = how.owner {
+            self.drop_locks(&inode(node)?, owner);
+        }
+        Ok(())
+    }
+
+    pub(super) fn do_fsync(&self, open: &Open, data_only: bool) -> Result<()> {
+        let fd = opened(open)?.fd();
+        if data_only { rustix::fs::fdatasync(fd) } else { rustix::fs::fsync(fd) }.map_err(up)
+    }
+
+    pub(super) fn do_read(&self, open: &Open, offset: u64, out: &mut dyn Sink) -> Result<()> {
+        let open = opened(open)?;
+        let direct = open.flags.has(OpenFlags::DIRECT);
+        let mut bounce = Vec::new();
+        let mut at = offset;
+        while out.room() > 0 {
+            let want = out.room().min(STEP);
+            let window = out.window(want);
+            let got = if direct && !is_aligned(window) {
+                let (start, end) = aligned(&mut bounce, window.len());
+                let buffer = bounce.get_mut(start..end).unwrap_or_default();
+                read_at(open.fd(), buffer, at).map(|n| {
+                    if let (Some(to), Some(from)) = (window.get_mut(..n), buffer.get(..n)) {
+                        to.copy_from_slice(from);
+                    }
+                    n
+                })
+            } else {
+                read_at(open.fd(), window, at)
+            };
+            match got {
+                Ok(0) => break,
+                Ok(n) => {
+                    out.commit(n);
+                    at += n as u64;
+                    if direct && n < want {
+                        break; // the end; the rest would not be aligned
+                    }
+                }
+                Err(_) if at > offset => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// As the caller: set-id bits, quotas and reserved blocks are counted for who writes.
+    pub(super) fn do_write(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        offset: u64,
+        data: &mut dyn Source,
+        flags: WriteFlags,
+    ) -> Result<usize> {
+        let open = opened(open)?;
+        if flags.contains(WriteFlags::KILL_PRIV) && self.host.rights.keeps_set_id(cx) {
+            self.kill_priv(&inode(node)?, open.fd())?;
+        }
+        let append = open.flags.has(OpenFlags::APPEND) && !flags.contains(WriteFlags::CACHED);
+        let gather = append && data.chunk().len() < data.remaining();
+        let direct = open.flags.has(OpenFlags::DIRECT);
+        let mut written = 0;
+        let mut gathered = Vec::new();
+        if gather {
+            // What is appended is appended in one piece.
+            while data.remaining() > 0 {
+                let chunk = data.chunk();
+                let len = chunk.len();
+                gathered.extend_from_slice(chunk);
+                data.advance(len);
+            }
+            return self.host.rights.as_caller(cx, || write_at(open.fd(), &gathered, 0, true));
+        }
+        let mut bounce = Vec::new();
+        while data.remaining() > 0 {
+            let chunk = data.chunk();
+            let len = chunk.len();
+            if len == 0 {
+                break;
+            }
+            let bytes = if direct && !is_aligned(chunk) {
+                let (start, end) = aligned(&mut bounce, len);
+                let buffer = bounce.get_mut(start..end).unwrap_or_default();
+                buffer.copy_from_slice(chunk);
+                &*buffer
+            } else {
+                chunk
+            };
+            let at = offset.saturating_add(written as u64);
+            match self.host.rights.as_caller(cx, || write_at(open.fd(), bytes, at, append)) {
+                Ok(0) => break,
+                Ok(n) => {
+                    data.advance(n);
+                    written += n;
+                    if n < len {
+                        break;
+                    }
+                }
+                Err(_) if written > 0 => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(written)
+    }
+
+    pub(super) fn do_fallocate(
+        &self,
+        cx: &Context<'_>,
+        open: &Open,
+        offset: u64,
+        len: u64,
+        flags: FallocateFlags,
+    ) -> Result<()> {
+        let fd = opened(open)?.fd();
+        let flags = rustix::fs::FallocateFlags::from_bits_retain(flags.bits());
+        self.host.rights.as_caller(cx, || {
+            rustix::io::retry_on_intr(|| rustix::fs::fallocate(fd, flags, offset, len)).map_err(up)
+        })
+    }
+
+    pub(super) fn do_lseek(&self, open: &Open, offset: u64, what: Seek) -> Result<u64> {
+        let to = match what {
+            Seek::Data => SeekFrom::Data(offset),
+            Seek::Hole => SeekFrom::Hole(offset),
+        };
+        // The position that this moves is used by nobody: reads and writes name theirs.
+        rustix::fs::seek(opened(open)?.fd(), to).map_err(up)
+    }
+
+    pub(super) fn do_copy(
+        &self,
+        cx: &Context<'_>,
+        from: &Open,
+        to: &Open,
+        how: CopyHow,
+    ) -> Result<u64> {
+        let (from, to) = (opened(from)?, opened(to)?);
+        if to.flags.has(OpenFlags::APPEND) {
+            return Err(Errno::EBADF);
+        }
+        let len = usize::try_from(how.len).unwrap_or(usize::MAX).min(i32::MAX as usize & !4095);
+        self.host.rights.as_caller(cx, || {
+            let (mut read, mut write) = (how.from, how.to);
+            let copied = rustix::fs::copy_file_range(
+                from.fd(),
+                Some(&mut read),
+                to.fd(),
+                Some(&mut write),
+                len,
+            );
+            copied.map(|n| n as u64).map_err(up)
+        })
+    }
+}
+
+fn read_at(fd: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut *buffer, offset)).map_err(up)
+}
+
+fn write_at(fd: &OwnedFd, bytes: &[u8], offset: u64, append: bool) -> Result<usize> {
+    let write = || match append {
+        true => rustix::io::pwritev2(fd, &[IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND),
+        false => rustix::io::pwrite(fd, bytes, offset),
+    };
+    rustix::io::retry_on_intr(write).map_err(up)
+}
+
+fn is_aligned(bytes: &[u8]) -> bool {
+    bytes.as_ptr().addr().is_multiple_of(DIRECT_ALIGN)
+}
+
+/// Makes the vector hold an aligned buffer of that length; answers where it is.
+fn aligned(bytes: &mut Vec<u8>, len: usize) -> (usize, usize) {
+    bytes.resize(len + DIRECT_ALIGN, 0);
+    let start = bytes.as_ptr().addr().wrapping_neg() % DIRECT_ALIGN;
+    (start, start + len)
+}

@@ -1,0 +1,208 @@
+//! `Rights`: whose rights an operation has on the host.
+//!
+//! Linux keeps file system ids, supplementary groups and capabilities for each thread. An
+//! operation of uid 1000 is done by a thread that is uid 1000 to the file system and has no
+//! capability that could widen that; what it makes belongs to uid 1000, quotas and reserved
+//! blocks count as for uid 1000, and the kernel clears set-id bits as it would for uid 1000.
+//!
+//! Switching costs a few system calls, and the next request of a thread is mostly of the same
+//! user. So a thread stays what it was last made to be: **threads that run operations of this
+//! base are lent to it.** What needs the process' own rights on such a thread asks for them
+//! first, with [`own_rights`].
+//!
+//! The kernel does not send supplementary groups with a request. They are found out and put on
+//! only when an operation fails for want of rights, or would silently go another way without
+//! them. The gap is one-sided: where a group's bits grant less than those of others (mode 0604),
+//! a member's refusal is given above, by who checked permissions before.
+
+use super::sys::{self, Capabilities};
+use filofs::{Context, Errno, Gid, Result};
+use rustix::fs::Mode;
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What this process may do, found out when the base is set up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rights {
+    /// Whether it can act as others. If not, it acts as itself, for whomever.
+    switches: bool,
+    own: Capabilities,
+}
+
+/// What a thread was last made to be. `None`: not known yet, or not any more.
+#[derive(Default)]
+struct Now {
+    uid: Option<u32>,
+    gid: Option<u32>,
+    groups: Option<Vec<u32>>,
+    umask: Option<u32>,
+    /// Whether the thread has a umask of its own.
+    umask_is_own: Option<bool>,
+}
+
+thread_local! {
+    static NOW: RefCell<Now> = RefCell::default();
+}
+
+impl Rights {
+    /// Looks at the process (that is, at the calling thread).
+    pub(super) fn of_process() -> Rights {
+        if NOW.with_borrow(|now| now.uid.is_some()) {
+            // The thread has run operations. A failure shows below, as rights that are missing.
+            let _ = own_rights();
+        }
+        let own = sys::capabilities().unwrap_or_default();
+        let has = |cap: u32| own.effective >> cap & 1 == 1;
+        let root = rustix::process::geteuid().is_root();
+        Rights { switches: root && has(sys::CAP_SETUID) && has(sys::CAP_SETGID), own }
+    }
+
+    /// Whether it may open by handle.
+    pub(super) fn opens_handles(&self) -> bool {
+        self.own.effective >> sys::CAP_DAC_READ_SEARCH & 1 == 1
+    }
+
+    /// Whether set-id bits survive what the caller does, because it acts with CAP_FSETID: then
+    /// they are cleared by hand where the caller may not keep them.
+    pub(super) fn keeps_set_id(&self, cx: &Context<'_>) -> bool {
+        (!self.switches || cx.uid.0 == 0) && self.own.effective >> sys::CAP_FSETID & 1 == 1
+    }
+
+    /// Makes the thread what the process is.
+    pub(super) fn as_own(&self) -> Result<()> {
+        if self.switches { self.become_(0, 0, None) } else { Ok(()) }
+    }
+
+    /// Runs `act` with the caller's rights, and again with its supplementary groups if it had
+    /// too few. `act` must not ask for other rights itself.
+    pub(super) fn as_caller<T>(
+        &self,
+        cx: &Context<'_>,
+        mut act: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        if !self.switches {
+            return act();
+        }
+        let (uid, gid) = (cx.uid.0, cx.gid.0);
+        if uid == 0 {
+            self.become_(uid, gid, None)?;
+            return act();
+        }
+        self.become_(uid, gid, Some(&[]))?;
+        match act() {
+            Err(Errno::EACCES | Errno::EPERM) => {}
+            done => return done,
+        }
+        let groups = other_groups(cx);
+        if !groups.is_empty() {
+            self.become_(uid, gid, Some(&groups))?;
+        }
+        act()
+    }
+
+    /// As [`Rights::as_caller`], with the supplementary groups from the start when `groups_matter`:
+    /// for what goes another way without them, but does not fail.
+    pub(super) fn as_member<T>(
+        &self,
+        cx: &Context<'_>,
+        groups_matter: bool,
+        mut act: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        if !groups_matter || !self.switches || cx.uid.0 == 0 {
+            return self.as_caller(cx, act);
+        }
+        self.become_(cx.uid.0, cx.gid.0, Some(&other_groups(cx)))?;
+        act()
+    }
+
+    /// EPERM when the thread cannot become that: an id that our user namespace does not have.
+    fn become_(&self, uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<()> {
+        NOW.with_borrow_mut(|now| {
+            if let Some(groups) = groups
+                && now.groups.as_deref() != Some(groups)
+            {
+                now.groups = None;
+                sys::set_groups(groups)?;
+                now.groups = Some(groups.to_vec());
+            }
+            if now.gid != Some(gid) {
+                now.gid = None;
+                if !sys::set_fsgid(gid) {
+                    return Err(Errno::EPERM);
+                }
+                now.gid = Some(gid);
+            }
+            if now.uid != Some(uid) {
+                let before = now.uid.take();
+                if !sys::set_fsuid(uid) {
+                    return Err(Errno::EPERM);
+                }
+                // Leaving or becoming 0 moves the capabilities that concern files; the others
+                // (resources beyond quotas, trusted attributes) are ours to move.
+                if uid == 0 || before.is_none_or(|before| before == 0) {
+                    sys::set_capabilities(self.capabilities_of(uid))?;
+                }
+                now.uid = Some(uid);
+            }
+            Ok(())
+        })
+    }
+
+    /// Root has the process' own; anybody else only what leads back.
+    fn capabilities_of(&self, uid: u32) -> Capabilities {
+        const BACK: u64 = 1 << sys::CAP_SETUID | 1 << sys::CAP_SETGID;
+        let effective = if uid == 0 { self.own.effective } else { self.own.effective & BACK };
+        Capabilities { effective, ..self.own }
+    }
+}
+
+/// The caller's groups beyond its first.
+fn other_groups(cx: &Context<'_>) -> Vec<u32> {
+    // The kernel takes no more than NGROUPS_MAX, which is this.
+    cx.groups.list().iter().map(|Gid(gid)| *gid).take(65_536).collect()
+}
+
+/// Makes the calling thread what the process is again: for front ends that do privileged work on
+/// a thread that has run operations.
+pub fn own_rights() -> Result<()> {
+    // What the thread is now says nothing of what the process is; ids come from the real ids.
+    let uid = rustix::process::getuid().as_raw();
+    let gid = rustix::process::getgid().as_raw();
+    NOW.with_borrow_mut(|now| {
+        *now = Now { umask: now.umask, umask_is_own: now.umask_is_own, ..Now::default() };
+    });
+    if !sys::set_fsuid(uid) || !sys::set_fsgid(gid) {
+        return Err(Errno::EPERM);
+    }
+    if uid != 0 {
+        return Ok(());
+    }
+    let capabilities = sys::capabilities()?;
+    sys::set_capabilities(Capabilities { effective: capabilities.permitted, ..capabilities })
+}
+
+/// Whether threads can have a umask each. Where a sandbox forbids that, the process' umask is
+/// cleared once and the callers' umasks are applied by hand.
+static SHARED_UMASK: AtomicBool = AtomicBool::new(false);
+
+/// Puts on the caller's umask for what is made next on this thread, so that the host itself
+/// applies it, or not where the directory has a default ACL. Answers `false` when that is
+/// impossible and the mode must be masked by hand.
+pub(super) fn put_on_umask(umask: u32) -> bool {
+    NOW.with_borrow_mut(|now| {
+        let own = *now.umask_is_own.get_or_insert_with(|| match sys::own_umask() {
+            Ok(()) => true,
+            Err(_) => {
+                if !SHARED_UMASK.swap(true, Ordering::SeqCst) {
+                    rustix::process::umask(Mode::empty());
+                }
+                false
+            }
+        });
+        if own && now.umask != Some(umask) {
+            rustix::process::umask(Mode::from_raw_mode(umask & 0o777));
+            now.umask = Some(umask);
+        }
+        own
+    })
+}

@@ -1,0 +1,102 @@
+//! Extended attributes, of every namespace that the host and the caller's rights allow. POSIX
+//! ACLs are two of them.
+
+use super::host::ProcPath;
+use super::{Dir, inode, sys};
+use filofs::{Context, Errno, Node, Result, Sink, XattrFlags};
+use rustix::fd::AsFd;
+use std::ffi::CString;
+
+/// The longest value, XATTR_SIZE_MAX of linux/limits.h.
+const VALUE_MAX: usize = 65_536;
+
+/// The longest key, XATTR_NAME_MAX.
+const KEY_MAX: usize = 255;
+
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+
+impl Dir {
+    pub(super) fn do_getxattr(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        key: &[u8],
+        out: &mut dyn Sink,
+    ) -> Result<usize> {
+        let key = checked(key)?;
+        let fd = self.host.descriptor(&inode(node)?)?;
+        let path = ProcPath::of(fd.as_fd());
+        self.host.rights.as_caller(cx, || {
+            fill(out, |buffer| sys::get_xattr(self.host.proc(), path.as_c_str(), &key, buffer))
+        })
+    }
+
+    pub(super) fn do_setxattr(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        key: &[u8],
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<()> {
+        let is_access_acl = key == ACCESS_ACL;
+        let key = checked(key)?;
+        if value.len() > VALUE_MAX {
+            return Err(Errno::E2BIG);
+        }
+        let inode = inode(node)?;
+        let fd = self.host.descriptor(&inode)?;
+        let path = ProcPath::of(fd.as_fd());
+        let host_flags = (flags & (XattrFlags::CREATE | XattrFlags::REPLACE)).bits();
+        // An ACL of a caller outside the file's group takes the set-group-id bit along.
+        self.host.rights.as_member(cx, is_access_acl, || {
+            sys::set_xattr(self.host.proc(), path.as_c_str(), &key, value, host_flags)
+        })?;
+        if flags.contains(XattrFlags::KILL_SGID) && self.host.rights.keeps_set_id(cx) {
+            self.kill_sgid(&inode, &fd)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn do_listxattr(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        out: &mut dyn Sink,
+    ) -> Result<usize> {
+        let fd = self.host.descriptor(&inode(node)?)?;
+        let path = ProcPath::of(fd.as_fd());
+        self.host.rights.as_caller(cx, || {
+            fill(out, |buffer| sys::list_xattr(self.host.proc(), path.as_c_str(), buffer))
+        })
+    }
+
+    pub(super) fn do_removexattr(&self, cx: &Context<'_>, node: &Node, key: &[u8]) -> Result<()> {
+        let key = checked(key)?;
+        let fd = self.host.descriptor(&inode(node)?)?;
+        let path = ProcPath::of(fd.as_fd());
+        self.host
+            .rights
+            .as_caller(cx, || sys::remove_xattr(self.host.proc(), path.as_c_str(), &key))
+    }
+}
+
+/// Lets the host fill the sink's window, and answers the size. Without room: asks for the size.
+fn fill(out: &mut dyn Sink, get: impl Fn(&mut [u8]) -> Result<usize>) -> Result<usize> {
+    let room = out.room().min(VALUE_MAX);
+    if room == 0 {
+        return get(&mut []);
+    }
+    let len = get(out.window(room))?;
+    out.commit(len);
+    Ok(len)
+}
+
+/// A key for the host. ERANGE for one that is empty or too long, as setxattr(2) has it; EINVAL
+/// for one with a NUL.
+fn checked(key: &[u8]) -> Result<CString> {
+    if key.is_empty() || key.len() > KEY_MAX {
+        return Err(Errno::ERANGE);
+    }
+    CString::new(key).map_err(|_| Errno::EINVAL)
+}
