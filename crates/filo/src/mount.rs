@@ -119,10 +119,9 @@ impl Served {
     /// Sets up the stack, mounts it, and waits until it answers INIT and a first statfs.
     pub(crate) fn start(plan: Plan) -> Result<Served, Failure> {
         let Plan { stack: spec, mountpoint, mut options } = plan;
+        spec.check_options()?;
         let mountpoint = check_mountpoint(&mountpoint, &spec, options.nonempty)?;
         raise_descriptor_limit();
-        // Whoever makes a file applies the caller's mask, not ours.
-        rustix::process::umask(rustix::fs::Mode::empty());
         let root = geteuid().is_root();
         options.fuse.nosuid = !options.suid.unwrap_or(root);
         options.fuse.nodev = !options.dev.unwrap_or(root);

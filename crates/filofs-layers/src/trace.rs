@@ -1,8 +1,8 @@
 //! `trace`: a line for each operation: who, what, with which answer, how long.
 
 use filofs::{
-    Call, Context, Definition, Layer, Next, OptionHelp, Outcome, Result, Role, SetupError, Visit,
-    layer, locked,
+    Call, Context, Definition, Layer, Next, OptionHelp, Outcome, Result, Role, SetupError, Uid,
+    Visit, layer, locked,
 };
 use std::io::Write;
 use std::sync::Mutex;
@@ -43,11 +43,14 @@ impl Layer for Trace {
         }
         let cx = &visit.cx;
         let errno = outcome.err().map_or_else(|| "ok".to_owned(), |errno| format!("{errno:?}"));
+        let who = if cx.uid == Uid::UNKNOWN {
+            "uid - gid -".to_owned()
+        } else {
+            format!("uid {} gid {}", cx.uid, cx.gid)
+        };
         let line = format!(
-            "pid {} uid {} gid {} {call} = {errno} {}.{:03} us\n",
+            "pid {} {who} {call} = {errno} {}.{:03} us\n",
             cx.pid,
-            cx.uid,
-            cx.gid,
             took / 1000,
             took % 1000
         );

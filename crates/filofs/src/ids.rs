@@ -50,11 +50,15 @@ ids! {
 impl Uid {
     /// The super-user.
     pub const ROOT: Uid = Uid(0);
+    /// Somebody whom the front end cannot name, see [`crate::Profile::idmapped`].
+    pub const UNKNOWN: Uid = Uid(u32::MAX);
 }
 
 impl Gid {
     /// The super-user's group.
     pub const ROOT: Gid = Gid(0);
+    /// The group of [`Uid::UNKNOWN`].
+    pub const UNKNOWN: Gid = Gid(u32::MAX);
 }
 
 impl DirOffset {

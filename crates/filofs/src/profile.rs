@@ -15,8 +15,9 @@ pub struct Profile {
     /// It can say later which node a cookie or handle meant (`recall`, `node_of`, `parent`): the
     /// mount can be exported.
     pub exportable: bool,
-    /// Its users and groups are those of the machine, so the caller's side may map them
-    /// (idmapped mounts).
+    /// It has no use for who asks, but for operations that make a node. The caller's side may
+    /// then map users and groups (idmapped mounts), for which Linux gives up telling who asks:
+    /// the others come from [`crate::Uid::UNKNOWN`].
     pub idmapped: bool,
 }
 

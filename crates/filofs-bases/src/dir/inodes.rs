@@ -38,7 +38,7 @@ struct Memory {
 }
 
 impl Inodes {
-    /// The root's cookie is 1; others count from there and never come again for another file.
+    /// The root's cookie is 1, given as a wish; others count from 2 and never come again.
     pub(super) fn new(remember: usize) -> Inodes {
         let memory = Memory {
             most: remember,
@@ -48,7 +48,7 @@ impl Inodes {
             order: VecDeque::new(),
         };
         Inodes {
-            next: AtomicU64::new(1),
+            next: AtomicU64::new(2),
             alive: std::array::from_fn(|_| Mutex::default()),
             cookies: std::array::from_fn(|_| Mutex::default()),
             memory: Mutex::new(memory),

@@ -72,7 +72,7 @@ impl FileSystem for Dir {
     }
 
     fn profile(&self) -> Profile {
-        Profile { locks: true, exportable: self.host.handles, idmapped: true, ..Profile::default() }
+        Profile { locks: true, exportable: self.host.handles, ..Profile::default() }
     }
 
     fn root(&self, _cx: &Context<'_>) -> Result<Entry> {
