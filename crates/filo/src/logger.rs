@@ -21,8 +21,10 @@ impl Log for Stderr {
             Level::Debug | Level::Trace => 7,
         };
         let prefix = if self.journal { format!("<{level}>") } else { String::new() };
-        // A log that cannot be written has nowhere to say so.
-        let _ = writeln!(std::io::stderr(), "{prefix}filo: {}", record.args());
+        // One write, so that lines of several processes do not mix. A log that cannot be written
+        // has nowhere to say so.
+        let line = format!("{prefix}filo: {}\n", record.args());
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 
     fn flush(&self) {}

@@ -161,7 +161,7 @@ impl Options {
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = candidates.into_iter().map(|c| (distance(word, c), c));
     let (score, best) = scored.min()?;
-    (score <= 1 + word.len() / 4).then_some(best)
+    (score <= 1 + word.len() / 3).then_some(best)
 }
 
 /// How many letters must be changed, added or dropped to make one word the other.
