@@ -75,7 +75,7 @@ impl FileSystem for Mem {
             negative_ttl: Inode::TTL,
             locks: true,
             exportable: true,
-            idmapped: true,
+            idmapped: false,
         }
     }
 
