@@ -76,6 +76,13 @@ impl LockTable {
         Ok(found.map_or(Lock { kind: LockKind::Unlock, ..lock }, |record| record.lock))
     }
 
+    /// The POSIX locks of an owner on a file, lowest first byte first.
+    pub fn held(&self, file: Cookie, owner: LockOwner) -> Vec<Lock> {
+        let files = locked(&self.files);
+        let records = files.get(&file).map(|f| f.records.iter()).unwrap_or_default();
+        records.filter(|record| record.owner == owner).map(|record| record.lock).collect()
+    }
+
     /// Takes, converts or gives back a POSIX lock, as F_SETLK (and F_SETLKW with `wait`) does:
     /// the range becomes of that kind for this owner, whatever the owner held there before;
     /// neighbouring ranges of one kind become one. A lock without a pid gets the caller's.

@@ -80,7 +80,7 @@ impl Dir {
         }
         let rights = &self.host.rights;
         if let Some(open) = open
-            && open.writes()
+            && open.flags().writes()
         {
             rights.as_caller(cx, || rustix::fs::ftruncate(open.fd(), size).map_err(up))?;
         } else {

@@ -33,9 +33,9 @@ pub use setup::{DEFINITION, DirOptions, raise_open_files};
 
 use filofs::{
     Access, Attr, Context, Cookie, CopyHow, Created, DirOffset, DirSink, Entry, Errno,
-    FallocateFlags, FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name,
-    Node, Open, OpenHow, Opened, Profile, ReleaseHow, RenameFlags, Result, Seek, SetAttr, Sink,
-    Source, Statfs, SyncMode, WriteFlags, XattrFlags,
+    FallocateFlags, FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, LockTable,
+    MakeHow, Name, Node, Open, OpenHow, Opened, Profile, ReleaseHow, RenameFlags, Result, Seek,
+    SetAttr, Sink, Source, Statfs, SyncMode, WriteFlags, XattrFlags,
 };
 use host::Host;
 use inode::Inode;
@@ -51,6 +51,7 @@ pub struct Dir {
     sync: OwnedFd,
     /// For people.
     path: PathBuf,
+    locks: LockTable,
 }
 
 /// The errno of the host, as it goes up. ENOSYS is said of one file here and would be believed of
@@ -245,8 +246,8 @@ impl FileSystem for Dir {
         self.do_flush(node, open, owner)
     }
 
-    fn release(&self, _cx: &Context<'_>, node: &Node, _open: &Open, how: ReleaseHow) -> Result<()> {
-        self.do_release(node, how)
+    fn release(&self, _cx: &Context<'_>, node: &Node, open: &Open, how: ReleaseHow) -> Result<()> {
+        self.do_release(node, open, how)
     }
 
     fn fsync(&self, _cx: &Context<'_>, _node: &Node, open: &Open, data_only: bool) -> Result<()> {
@@ -348,13 +349,13 @@ impl FileSystem for Dir {
     fn flock(
         &self,
         cx: &Context<'_>,
-        _node: &Node,
+        node: &Node,
         open: &Open,
-        _owner: LockOwner,
+        owner: LockOwner,
         kind: LockKind,
         wait: bool,
     ) -> Result<()> {
-        self.do_flock(cx, open, kind, wait)
+        self.do_flock(cx, node, open, owner, kind, wait)
     }
 }
 

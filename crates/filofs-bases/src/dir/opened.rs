@@ -32,8 +32,8 @@ impl HostOpen {
         &self.fd
     }
 
-    pub(super) fn writes(&self) -> bool {
-        self.flags.writes()
+    pub(super) fn flags(&self) -> OpenFlags {
+        self.flags
     }
 
     pub(super) fn answer(self) -> Opened {
@@ -119,9 +119,10 @@ impl Dir {
     }
 
     /// The descriptor goes with the state, and a flock with the descriptor.
-    pub(super) fn do_release(&self, node: &Node, how: ReleaseHow) -> Result<()> {
+    pub(super) fn do_release(&self, node: &Node, open: &Open, how: ReleaseHow) -> Result<()> {
         if let Some(owner) = how.owner {
             self.drop_locks(&inode(node)?, owner);
+            self.drop_flock(node, open, owner)?;
         }
         Ok(())
     }

@@ -6,8 +6,8 @@ use super::inode::{Cached, Identity};
 use super::rights::Rights;
 use super::{Dir, sys, up};
 use filofs::{
-    Cookie, Definition, Errno, FileSystem, Generation, Kind, OptionHelp, Options, Role, SetupError,
-    locked,
+    Cookie, Definition, Errno, FileSystem, Generation, Kind, LockTable, OptionHelp, Options, Role,
+    SetupError, locked,
 };
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -130,7 +130,7 @@ impl Dir {
         let (inode, _) = host.inodes.meet(identity, Some(Cookie(1)), &host.me, None);
         *locked(&inode.slot) = Some(Cached { fd: Arc::new(root), place: None });
         let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Dir { host, root: inode, sync, path: clean(&shown) })
+        Ok(Dir { host, root: inode, sync, path: clean(&shown), locks: LockTable::new() })
     }
 }
 

@@ -2,5 +2,11 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod data;
 mod ground;
+mod handles;
+mod locks;
 mod names;
+mod races;
+mod rights;
+mod user;

@@ -1,0 +1,150 @@
+//! Nodes that are found again: by handle, by cookie, after their descriptors went.
+
+use crate::ground::{Ground, is_root, n, node, root};
+use filofs::{Errno, FileHandle, FileSystem, Mount, OpenFlags, Stack, Upward};
+use filofs_bases::dir::{Dir, DirOptions};
+use std::fs;
+use std::sync::Arc;
+
+/// Whether the host gives handles to us: as root, on most file systems.
+fn has_handles(g: &Ground, test: &str) -> bool {
+    is_root(test) && {
+        let has = g.dir.profile().exportable;
+        if !has {
+            println!("{test}: skipped, no handles here");
+        }
+        has
+    }
+}
+
+#[test]
+fn a_handle_leads_back_also_in_the_next_mount() {
+    let g = Ground::new();
+    if !has_handles(&g, "a_handle_leads_back_also_in_the_next_mount") {
+        return;
+    }
+    fs::create_dir(g.at("d")).unwrap();
+    fs::write(g.at("d/f"), "x").unwrap();
+    std::os::unix::fs::symlink("x", g.at("d/l")).unwrap();
+    for path in ["d", "d/f", "d/l"] {
+        let handle = g.dir.handle_of(&root(), &g.walk(path).unwrap()).unwrap();
+        let live = g.walk(path).unwrap();
+        assert_eq!(g.dir.node_of(&root(), &handle).unwrap().cookie, live.cookie(), "{path}");
+        let next = Dir::open(&g.path, DirOptions::default()).unwrap();
+        let found = next.node_of(&root(), &handle).unwrap();
+        assert_eq!((found.attr.ino, found.attr.kind), (g.attr(&live).ino, live.kind()));
+        assert_ne!(found.generation, live.generation(), "mounts are told apart");
+    }
+    let handle = g.dir.handle_of(&root(), &g.walk("d/f").unwrap()).unwrap();
+    fs::remove_file(g.at("d/f")).unwrap();
+    let next = Dir::open(&g.path, DirOptions::default()).unwrap();
+    assert_eq!(next.node_of(&root(), &handle).unwrap_err(), Errno::ESTALE);
+    for bad in [&b""[..], b"x", &[1; 13], &[255; 128]] {
+        let bad = FileHandle::new(bad).unwrap();
+        let answer = g.dir.node_of(&root(), &bad).unwrap_err();
+        assert!(matches!(answer, Errno::EINVAL | Errno::ESTALE), "{bad:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_directory_handle_does_not_lead_out() {
+    let g = Ground::new();
+    if !has_handles(&g, "a_directory_handle_does_not_lead_out") {
+        return;
+    }
+    let around = Dir::open(g.path.parent().unwrap(), DirOptions::default()).unwrap();
+    let top = node(&around.root(&root()).unwrap());
+    let outside = around.handle_of(&root(), &top).unwrap();
+    assert_eq!(g.dir.node_of(&root(), &outside).unwrap_err(), Errno::ESTALE);
+    let ours = around.lookup(&root(), &top, n("root")).unwrap();
+    let ours = around.handle_of(&root(), &node(&ours)).unwrap();
+    assert_eq!(g.dir.node_of(&root(), &ours).unwrap().cookie, g.root().cookie());
+}
+
+#[test]
+fn a_node_that_was_given_back_has_its_cookie_again() {
+    let g = Ground::new();
+    if !has_handles(&g, "a_node_that_was_given_back_has_its_cookie_again") {
+        return;
+    }
+    fs::write(g.at("f"), "").unwrap();
+    fs::write(g.at("gone"), "").unwrap();
+    let file = g.walk("f").unwrap().cookie();
+    let gone = g.walk("gone").unwrap().cookie();
+    fs::remove_file(g.at("gone")).unwrap();
+    assert_eq!(g.dir.recall(&root(), file).unwrap().cookie, file);
+    assert_eq!(g.walk("f").unwrap().cookie(), file, "found by name it is the same");
+    assert_eq!(g.dir.recall(&root(), file).unwrap().cookie, file, "and again");
+    assert_eq!(g.dir.recall(&root(), gone).unwrap_err(), Errno::ESTALE);
+    assert_eq!(g.dir.recall(&root(), filofs::Cookie(99_999)).unwrap_err(), Errno::ESTALE);
+    assert_eq!(g.dir.recall(&root(), g.root().cookie()).unwrap().cookie, g.root().cookie());
+}
+
+#[test]
+fn as_many_are_remembered_as_was_asked_for() {
+    let g = Ground::with(DirOptions { remember: 10, ..DirOptions::default() });
+    if !has_handles(&g, "as_many_are_remembered_as_was_asked_for") {
+        return;
+    }
+    let cookies: Vec<_> = (0..30)
+        .map(|i| {
+            fs::write(g.at(&i.to_string()), "").unwrap();
+            g.walk(&i.to_string()).unwrap().cookie()
+        })
+        .collect();
+    let recalled = cookies.iter().filter(|c| g.dir.recall(&root(), **c).is_ok()).count();
+    assert_eq!(recalled, 10);
+    assert!(g.dir.recall(&root(), cookies[29]).is_ok());
+    assert!(g.dir.recall(&root(), cookies[0]).is_err());
+}
+
+#[test]
+fn in_a_mount_every_node_is_given_back() {
+    let g = Ground::new();
+    for i in 0..100 {
+        fs::write(g.at(&i.to_string()), "").unwrap();
+    }
+    let dir = Dir::open(&g.path, DirOptions::default()).unwrap();
+    let identity = filofs::Identity::new("dir:", "filo", "/").unwrap();
+    let mount = Mount::new(Stack::new(Arc::new(dir), []).unwrap(), identity).unwrap();
+    mount.start(&Upward::channel().0).unwrap();
+    let top = mount.root().clone();
+    for _ in 0..2 {
+        let nodes: Vec<_> = (0..100)
+            .map(|i: i32| {
+                let entry = mount.lookup(&root(), &top, n(&i.to_string())).unwrap();
+                mount.adopt(&top, &entry).unwrap()
+            })
+            .collect();
+        assert_eq!(mount.nodes().len(), 101);
+        drop(nodes);
+        assert_eq!(mount.nodes().len(), 1);
+    }
+}
+
+#[test]
+fn a_new_file_with_an_old_number_is_another_node() {
+    let g = Ground::new();
+    let top = g.root();
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..50 {
+        // Hosts like to use the number again at once.
+        let (file, open) = g.create(&root(), &top, "f", 0o600).unwrap();
+        assert!(seen.insert(file.cookie()), "a cookie never comes again for another file");
+        drop((open, file));
+        fs::remove_file(g.at("f")).unwrap();
+    }
+    let held = g.walk("missing").map(drop);
+    assert_eq!(held, Err(Errno::ENOENT));
+    fs::write(g.at("f"), "").unwrap();
+    let listed = {
+        let open = g.open(&root(), &top, OpenFlags::RDONLY).unwrap();
+        g.list(&top, &open, filofs::DirOffset::START, 10, true)
+    };
+    let old = node(listed[0].2.as_ref().unwrap());
+    fs::remove_file(g.at("f")).unwrap();
+    fs::create_dir(g.at("f")).unwrap();
+    let new = g.lookup(&top, "f").unwrap();
+    assert_ne!(new.cookie, old.cookie());
+    assert_eq!(g.dir.getattr(&root(), &old, None).unwrap_err(), Errno::ESTALE);
+}
