@@ -2,7 +2,7 @@
 //! In a process of its own, because the limit is the process'. One test for each way of finding
 //! nodes again: by handle (root) and by name (anybody).
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use filofs::{Context, Errno, FileSystem, MakeHow, Name, Node, Open, OpenFlags, OpenHow};
 use filofs_bases::dir::{Dir, DirOptions};

@@ -162,8 +162,8 @@ fn access(fd: BorrowedFd<'_>, want: rustix::fs::Access) -> Result<()> {
 
 fn time(set: Option<SetTime>) -> Timespec {
     match set {
-        None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT.into() },
-        Some(SetTime::Now) => Timespec { tv_sec: 0, tv_nsec: UTIME_NOW.into() },
+        None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        Some(SetTime::Now) => Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
         Some(SetTime::At(time)) => Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() },
     }
 }

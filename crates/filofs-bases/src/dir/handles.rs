@@ -1,11 +1,12 @@
 //! Durable names of nodes.
 
-use super::host::stat;
+use super::host::{hold, stat};
 use super::inode::Identity;
 use super::sys::HostHandle;
-use super::{Dir, inode};
+use super::{Dir, inode, sys};
 use filofs::{Cookie, Entry, Errno, FileHandle, Kind, Node, Result};
 use rustix::fd::OwnedFd;
+use std::sync::Arc;
 
 /// The layout: a byte that says so, the host's type (4 bytes), the device (8), the host's bytes.
 const LAYOUT: u8 = 1;
@@ -16,13 +17,12 @@ impl Dir {
     /// us none.
     pub(super) fn do_handle_of(&self, node: &Node) -> Result<FileHandle> {
         let inode = inode(node)?;
-        let known = match inode.handle.get() {
-            Some(known) => known.clone(),
-            None => {
-                let fd = self.host.descriptor(&inode)?;
-                let made = self.host.handle(&fd, inode.identity.dev);
-                inode.handle.get_or_init(|| made).clone()
-            }
+        let known = if let Some(known) = inode.handle.get() {
+            known.clone()
+        } else {
+            let fd = self.host.descriptor(&inode)?;
+            let made = self.host.handle(&fd, inode.identity.dev);
+            inode.handle.get_or_init(|| made).clone()
         };
         let (handle, _) = known.ok_or(Errno::EOPNOTSUPP)?;
         let mut bytes = Vec::with_capacity(HEAD + handle.bytes.len());
@@ -71,13 +71,14 @@ impl Dir {
     fn found(&self, fd: OwnedFd, cookie: Option<Cookie>) -> Result<Entry> {
         let stat = stat(&fd)?;
         let identity = Identity::of(&stat)?;
+        let fd = Arc::new(fd);
         if identity.kind == Kind::Directory {
             self.check_beneath(&fd)?;
         } else if stat.stx_nlink == 0 {
             return Err(Errno::ESTALE);
         }
         let (inode, _) = self.host.inodes.meet(identity, cookie, &self.host.me, None);
-        self.host.hold(&inode, fd);
+        hold(&inode, sys::duplicate(&fd)?);
         self.host.entry(inode, &stat)
     }
 }

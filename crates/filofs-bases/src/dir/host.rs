@@ -77,26 +77,7 @@ impl Host {
             return Ok(fd);
         }
         let fd = self.find_again(inode)?;
-        Ok(self.hold(inode, fd))
-    }
-
-    /// Gives an inode a descriptor, unless it has one.
-    pub(super) fn hold(&self, inode: &Arc<Inode>, fd: OwnedFd) -> Arc<OwnedFd> {
-        let held = {
-            let mut slot = locked(&inode.slot);
-            inode.used.store(true, Ordering::Relaxed);
-            match &*slot {
-                Some(cached) => return cached.fd.clone(),
-                None => {
-                    let fd = Arc::new(fd);
-                    let place = Some(DESCRIPTORS.enter(inode));
-                    *slot = Some(Cached { fd: fd.clone(), place });
-                    fd
-                }
-            }
-        };
-        DESCRIPTORS.settle();
-        held
+        Ok(hold(inode, fd))
     }
 
     /// The inode of what was found under a name. A descriptor is kept if one is given.
@@ -114,7 +95,7 @@ impl Host {
             inode.set_place(parent, name);
         }
         if let Some(fd) = fd {
-            self.hold(&inode, fd);
+            hold(&inode, fd);
         }
         Ok(inode)
     }
@@ -258,7 +239,7 @@ impl Host {
                 other => other,
             })?;
             check(&inode, next.as_fd())?;
-            fd = if down.is_empty() { Arc::new(next) } else { self.hold(&inode, next) };
+            fd = if down.is_empty() { Arc::new(next) } else { hold(&inode, next) };
         }
         match Arc::try_unwrap(fd) {
             Ok(fd) => Ok(fd),
@@ -312,8 +293,25 @@ pub(super) fn evict(inode: &Arc<Inode>, force: bool) {
     drop(closed);
 }
 
+/// Gives an inode a descriptor, unless it has one.
+pub(super) fn hold(inode: &Arc<Inode>, fd: OwnedFd) -> Arc<OwnedFd> {
+    let held = {
+        let mut slot = locked(&inode.slot);
+        inode.used.store(true, Ordering::Relaxed);
+        if let Some(cached) = &*slot {
+            return cached.fd.clone();
+        }
+        let fd = Arc::new(fd);
+        let place = Some(DESCRIPTORS.enter(inode));
+        *slot = Some(Cached { fd: fd.clone(), place });
+        fd
+    };
+    DESCRIPTORS.settle();
+    held
+}
+
 /// The descriptor that an inode has.
-fn held(inode: &Inode) -> Option<Arc<OwnedFd>> {
+pub(super) fn held(inode: &Inode) -> Option<Arc<OwnedFd>> {
     let slot = locked(&inode.slot);
     let cached = slot.as_ref()?;
     inode.used.store(true, Ordering::Relaxed);

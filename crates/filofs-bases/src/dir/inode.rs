@@ -176,3 +176,29 @@ fn take_parent(inode: &mut Inode) -> Option<Arc<Inode>> {
     let place = inode.place.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
     place.take().map(|place| place.parent)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_longer_than_the_stack_is_let_go() {
+        let identity = Identity { dev: 1, ino: 1, kind: Kind::Directory, born: None };
+        let make = |place| Arc::new(Inode::new(Cookie(1), identity, Weak::new(), place));
+        let mut last = make(None);
+        for _ in 0..200_000 {
+            last = make(Some(Place { parent: last, name: Box::from(*b"d") }));
+        }
+        drop(last);
+    }
+
+    #[test]
+    fn files_are_told_apart_by_their_birth_where_it_is_known() {
+        let born = |secs| Some(Time::new(secs, 0));
+        let file = Identity { dev: 1, ino: 2, kind: Kind::Regular, born: born(1) };
+        assert!(file.agrees(&file));
+        assert!(file.agrees(&Identity { born: None, ..file }));
+        assert!(!file.agrees(&Identity { born: born(2), ..file }));
+        assert!(!file.agrees(&Identity { kind: Kind::Fifo, ..file }));
+    }
+}

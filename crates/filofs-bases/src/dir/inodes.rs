@@ -13,10 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 pub(super) struct Inodes {
     next: AtomicU64,
-    alive: [Mutex<HashMap<(u64, u64), Weak<Inode>>>; SHARDS],
-    cookies: [Mutex<HashMap<Cookie, Weak<Inode>>>; SHARDS],
+    /// By device and inode number.
+    alive: [Mutex<Shard<(u64, u64)>>; SHARDS],
+    cookies: [Mutex<Shard<Cookie>>; SHARDS],
     memory: Mutex<Memory>,
 }
+
+type Shard<K> = HashMap<K, Weak<Inode>>;
 
 const SHARDS: usize = 64;
 
@@ -122,13 +125,13 @@ impl Inodes {
     }
 
     #[allow(clippy::indexing_slicing)] // the index is a remainder
-    fn shard(&self, key: (u64, u64)) -> MutexGuard<'_, HashMap<(u64, u64), Weak<Inode>>> {
+    fn shard(&self, key: (u64, u64)) -> MutexGuard<'_, Shard<(u64, u64)>> {
         let mixed = (key.0 ^ key.1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
         locked(&self.alive[mixed as usize % SHARDS])
     }
 
     #[allow(clippy::indexing_slicing)] // the index is a remainder
-    fn cookie_shard(&self, cookie: Cookie) -> &Mutex<HashMap<Cookie, Weak<Inode>>> {
+    fn cookie_shard(&self, cookie: Cookie) -> &Mutex<Shard<Cookie>> {
         &self.cookies[cookie.0 as usize % SHARDS]
     }
 }

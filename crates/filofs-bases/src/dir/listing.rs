@@ -54,10 +54,8 @@ impl Dir {
                 listing.take(len, next); // `.`, `..`, or what nobody could ask for by name
                 continue;
             };
-            let entry = match out.wants_entries() {
-                true => self.listed(cx, &parent, open.fd(), name),
-                false => None,
-            };
+            let wanted = out.wants_entries();
+            let entry = if wanted { self.listed(cx, &parent, open.fd(), name) } else { None };
             let entry = DirEntry {
                 name,
                 ino: entry.as_ref().map_or(ino, |e| e.attr.ino),
@@ -181,7 +179,7 @@ mod tests {
     fn offsets_come_back_and_keep_clear_of_the_dots() {
         for host in [0, 1, 2, 3, 4, 1 << 40, i64::MAX as u64 - 1, i64::MAX as u64] {
             let ours = our_offset(host);
-            assert!(ours >= DirOffset::FIRST && ours.0 <= i64::MAX as u64);
+            assert!(ours >= DirOffset::FIRST && i64::try_from(ours.0).is_ok());
             assert_eq!(host_offset(ours), host);
         }
         for dots in 0..3 {

@@ -87,10 +87,8 @@ impl Dir {
         let taken = patiently(cx, wait, || {
             let _step = locked(&holder.step);
             // Another thread of the owner may have given it back meanwhile.
-            match covers(&self.locks.held(file, owner), lock) {
-                true => holder.set(lock),
-                false => Ok(()),
-            }
+            let held = self.locks.held(file, owner);
+            if covers(&held, lock) { holder.set(lock) } else { Ok(()) }
         });
         if taken.is_err() {
             let _step = locked(&holder.step);

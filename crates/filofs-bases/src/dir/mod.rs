@@ -251,7 +251,7 @@ impl FileSystem for Dir {
     }
 
     fn fsync(&self, _cx: &Context<'_>, _node: &Node, open: &Open, data_only: bool) -> Result<()> {
-        self.do_fsync(open, data_only)
+        opened::fsync(open, data_only)
     }
 
     fn read(
@@ -262,7 +262,7 @@ impl FileSystem for Dir {
         offset: u64,
         out: &mut dyn Sink,
     ) -> Result<()> {
-        self.do_read(open, offset, out)
+        opened::read(open, offset, out)
     }
 
     fn write(
@@ -297,7 +297,7 @@ impl FileSystem for Dir {
         offset: u64,
         what: Seek,
     ) -> Result<u64> {
-        self.do_lseek(open, offset, what)
+        opened::lseek(open, offset, what)
     }
 
     fn copy_file_range(

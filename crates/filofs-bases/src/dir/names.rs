@@ -1,8 +1,8 @@
 //! Names: found, made, moved and taken away.
 
-use super::host::{HOLD, ProcPath, stat, stat_name};
-use super::inode::{Identity, Inode};
-use super::opened::{HostOpen, host_flags};
+use super::host::{HOLD, ProcPath, held, hold, stat, stat_name};
+use super::inode::{Identity, Inode, Place};
+use super::opened::{HostOpen, host_flags, new_open};
 use super::rights::put_on_umask;
 use super::{Dir, inode, sys, up};
 use filofs::{
@@ -46,30 +46,45 @@ impl Dir {
         }
         let fd = self.host.descriptor(&child)?;
         self.host.rights.as_own()?;
-        let fd = above(&fd)?;
+        let fd = self.above(&fd, &child.identity)?;
         self.check_beneath(&fd)?;
         let stat = stat(&fd)?;
-        let inode = self.host.meet(&stat, Some(fd), None)?;
+        let inode = self.host.meet(&stat, Some(sys::duplicate(&fd)?), None)?;
         self.host.entry(inode, &stat)
     }
 
     /// ESTALE unless the way up from a directory leads to our root.
-    pub(super) fn check_beneath(&self, dir: &OwnedFd) -> Result<()> {
+    pub(super) fn check_beneath(&self, dir: &Arc<OwnedFd>) -> Result<()> {
         const MOST_STEPS: usize = 65_536;
-        let mut here = Identity::of(&stat(dir)?)?;
-        let mut at = None;
+        let mut at = dir.clone();
+        let mut here = Identity::of(&stat(&at)?)?;
         for _ in 0..MOST_STEPS {
             if here.key() == self.root.identity.key() {
                 return Ok(());
             }
-            let up = above(at.as_ref().unwrap_or(dir))?;
+            let up = self.above(&at, &here)?;
             let there = Identity::of(&stat(&up)?)?;
             if there.key() == here.key() {
                 return Err(Errno::ESTALE);
             }
-            (at, here) = (Some(up), there);
+            (at, here) = (up, there);
         }
         Err(Errno::ESTALE)
+    }
+
+    /// The directory that a directory is in. Where we know by which name we came that is asked
+    /// first: `..` leads into what is mounted over our root, and that may be ourselves.
+    fn above(&self, dir: &OwnedFd, identity: &Identity) -> Result<Arc<OwnedFd>> {
+        let place = self.host.inodes.find(identity).and_then(|inode| inode.place());
+        if let Some(Place { parent, name }) = place
+            && let Some(fd) = held(&parent)
+            && let Ok(stat) = stat_name(&fd, Name::new(&name)?)
+            && Identity::of(&stat)?.agrees(identity)
+        {
+            return Ok(fd);
+        }
+        let up = rustix::fs::openat(dir, c"..", HOLD | OFlags::DIRECTORY, Mode::empty());
+        up.map(Arc::new).map_err(super::up)
     }
 
     pub(super) fn do_readlink(&self, node: &Node, out: &mut dyn Sink) -> Result<()> {
@@ -148,17 +163,13 @@ impl Dir {
     /// The mode to make something with, the umask put on the thread or else applied here.
     fn masked(&self, dir: &OwnedFd, how: MakeHow) -> Mode {
         let mode = how.mode & 0o7777;
-        let by_host = put_on_umask(how.umask);
+        if put_on_umask(how.umask) {
+            return Mode::from_raw_mode(mode);
+        }
         let path = ProcPath::of(dir.as_fd());
         let key = c"system.posix_acl_default";
-        let mode = match by_host {
-            true => mode,
-            false if sys::get_xattr(self.host.proc(), path.as_c_str(), key, &mut []).is_ok() => {
-                mode
-            }
-            false => mode & !how.umask,
-        };
-        Mode::from_raw_mode(mode)
+        let has_acl = sys::get_xattr(self.host.proc(), path.as_c_str(), key, &mut []).is_ok();
+        Mode::from_raw_mode(if has_acl { mode } else { mode & !how.umask })
     }
 
     pub(super) fn do_link(
@@ -201,7 +212,7 @@ impl Dir {
             | OFlags::NOCTTY;
         // Without EXCL what exists may be opened; but only what is found to be a regular file.
         for _ in 0..TRIES {
-            let made = self.new_open(how.flags, || {
+            let made = new_open(how.flags, || {
                 self.host.rights.as_member(cx, member_matters(how), || {
                     rustix::fs::openat(&dir, name.bytes(), flags, mode).map_err(up)
                 })
@@ -241,7 +252,7 @@ impl Dir {
         if how.flags.has(OpenFlags::EXCL) {
             flags |= OFlags::EXCL;
         }
-        let open = self.new_open(how.flags, || {
+        let open = new_open(how.flags, || {
             self.host.rights.as_member(cx, member_matters(how), || {
                 rustix::fs::openat(&dir, c".", flags, mode).map_err(up)
             })
@@ -270,7 +281,7 @@ impl Dir {
     ) -> Result<()> {
         let parent = inode(dir)?;
         let dir = self.host.descriptor(&parent)?;
-        let victim = self.victim(&dir, name);
+        let victim = self.victim(cx, &dir, name);
         self.host
             .rights
             .as_caller(cx, || rustix::fs::unlinkat(&dir, name.bytes(), flags).map_err(up))?;
@@ -282,14 +293,14 @@ impl Dir {
 
     /// The live node that a name is about to be taken from. It gets a descriptor first: when it
     /// was its last name, nothing else leads to it.
-    fn victim(&self, dir: &OwnedFd, name: Name<'_>) -> Option<Victim> {
-        let stat = stat_name(dir, name).ok()?;
+    fn victim(&self, cx: &Context<'_>, dir: &OwnedFd, name: Name<'_>) -> Option<Victim> {
+        let stat = self.host.rights.as_caller(cx, || stat_name(dir, name)).ok()?;
         let identity = Identity::of(&stat).ok()?;
         let inode = self.host.inodes.find(&identity)?;
         if !inode.has_descriptor() {
             let fd = self.host.step(dir.as_fd(), name).ok()?;
             if Identity::of(&super::host::stat(&fd).ok()?).ok()? == identity {
-                self.host.hold(&inode, fd);
+                hold(&inode, fd);
             }
         }
         let last = identity.kind == Kind::Directory || stat.stx_nlink <= 1;
@@ -311,8 +322,8 @@ impl Dir {
         let (parent, to_parent) = (inode(dir)?, inode(to_dir)?);
         let dir = self.host.descriptor(&parent)?;
         let to_dir = self.host.descriptor(&to_parent)?;
-        let moved = self.live(&dir, name);
-        let victim = self.victim(&to_dir, to_name);
+        let moved = self.live(cx, &dir, name);
+        let victim = self.victim(cx, &to_dir, to_name);
         let host_flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
         self.host.rights.as_caller(cx, || {
             rustix::fs::renameat_with(&dir, name.bytes(), &to_dir, to_name.bytes(), host_flags)
@@ -337,8 +348,9 @@ impl Dir {
     }
 
     /// The live node that a name leads to, as far as one can see.
-    fn live(&self, dir: &OwnedFd, name: Name<'_>) -> Option<Arc<Inode>> {
-        self.host.inodes.find(&Identity::of(&stat_name(dir, name).ok()?).ok()?)
+    fn live(&self, cx: &Context<'_>, dir: &OwnedFd, name: Name<'_>) -> Option<Arc<Inode>> {
+        let stat = self.host.rights.as_caller(cx, || stat_name(dir, name)).ok()?;
+        self.host.inodes.find(&Identity::of(&stat).ok()?)
     }
 }
 
@@ -365,9 +377,4 @@ impl Victim {
 /// it, in a directory that hands its group down, inode(7).
 const fn member_matters(how: MakeHow) -> bool {
     how.mode & 0o2010 == 0o2010
-}
-
-/// The directory that a directory is in.
-fn above(dir: &OwnedFd) -> Result<OwnedFd> {
-    rustix::fs::openat(dir, c"..", HOLD | OFlags::DIRECTORY, Mode::empty()).map_err(up)
 }

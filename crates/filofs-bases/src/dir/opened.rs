@@ -64,25 +64,75 @@ pub(super) fn opened(open: &Open) -> Result<&HostOpen> {
     open.state().ok_or(Errno::EBADF)
 }
 
-impl Dir {
-    /// Counts and makes an open.
-    pub(super) fn new_open(
-        &self,
-        flags: OpenFlags,
-        make: impl FnMut() -> Result<OwnedFd>,
-    ) -> Result<HostOpen> {
-        let permit = DESCRIPTORS.for_open()?;
-        let fd = Arc::new(super::descriptors::with_room(make)?);
-        Ok(HostOpen { fd, flags, listing: Mutex::default(), _permit: permit })
-    }
+/// Counts and makes an open.
+pub(super) fn new_open(
+    flags: OpenFlags,
+    make: impl FnMut() -> Result<OwnedFd>,
+) -> Result<HostOpen> {
+    let permit = DESCRIPTORS.for_open()?;
+    let fd = Arc::new(super::descriptors::with_room(make)?);
+    Ok(HostOpen { fd, flags, listing: Mutex::default(), _permit: permit })
+}
 
+/// Waits until a file is on stable storage.
+pub(super) fn fsync(open: &Open, data_only: bool) -> Result<()> {
+    let fd = opened(open)?.fd();
+    if data_only { rustix::fs::fdatasync(fd) } else { rustix::fs::fsync(fd) }.map_err(up)
+}
+
+/// The next data or hole. The position that this moves is used by nobody: reads and writes name
+/// theirs.
+pub(super) fn lseek(open: &Open, offset: u64, what: Seek) -> Result<u64> {
+    let to = match what {
+        Seek::Data => SeekFrom::Data(offset),
+        Seek::Hole => SeekFrom::Hole(offset),
+    };
+    rustix::fs::seek(opened(open)?.fd(), to).map_err(up)
+}
+
+/// Reads as much as there is room for, or to the end.
+pub(super) fn read(open: &Open, offset: u64, out: &mut dyn Sink) -> Result<()> {
+    let open = opened(open)?;
+    let direct = open.flags.has(OpenFlags::DIRECT);
+    let mut bounce = Vec::new();
+    let mut at = offset;
+    while out.room() > 0 {
+        let want = out.room().min(STEP);
+        let window = out.window(want);
+        let got = if direct && !is_aligned(window) {
+            let (start, end) = aligned(&mut bounce, window.len());
+            let buffer = bounce.get_mut(start..end).unwrap_or_default();
+            read_at(open.fd(), buffer, at).inspect(|&n| {
+                if let (Some(to), Some(from)) = (window.get_mut(..n), buffer.get(..n)) {
+                    to.copy_from_slice(from);
+                }
+            })
+        } else {
+            read_at(open.fd(), window, at)
+        };
+        match got {
+            Ok(0) => break,
+            Ok(n) => {
+                out.commit(n);
+                at += n as u64;
+                if direct && n < want {
+                    break; // the end; the rest would not be aligned
+                }
+            }
+            Err(_) if at > offset => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+impl Dir {
     pub(super) fn do_open(&self, cx: &Context<'_>, node: &Node, how: OpenHow) -> Result<Opened> {
         let inode = inode(node)?;
         // The kind of what a descriptor holds never changes: nothing else can be opened below.
         match inode.identity.kind {
-            Kind::Regular => {}
             Kind::Directory if how.flags.changes() => return Err(Errno::EISDIR),
-            Kind::Directory => {}
+            Kind::Regular | Kind::Directory => {}
             Kind::Symlink => return Err(Errno::ELOOP),
             _ => return Err(Errno::ENXIO),
         }
@@ -96,7 +146,7 @@ impl Dir {
             return Err(Errno::ENOTDIR);
         }
         let held = self.host.descriptor(&inode)?;
-        let open = self.new_open(how.flags, || {
+        let open = new_open(how.flags, || {
             self.host.rights.as_caller(cx, || match self.host.reopen(held.as_fd(), flags) {
                 // An append-only file, chattr(1) +a, is opened in no other way.
                 Err(Errno::EPERM) if how.flags.has(OpenFlags::APPEND) => {
@@ -123,47 +173,6 @@ impl Dir {
         if let Some(owner) = how.owner {
             self.drop_locks(&inode(node)?, owner);
             self.drop_flock(node, open, owner)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn do_fsync(&self, open: &Open, data_only: bool) -> Result<()> {
-        let fd = opened(open)?.fd();
-        if data_only { rustix::fs::fdatasync(fd) } else { rustix::fs::fsync(fd) }.map_err(up)
-    }
-
-    pub(super) fn do_read(&self, open: &Open, offset: u64, out: &mut dyn Sink) -> Result<()> {
-        let open = opened(open)?;
-        let direct = open.flags.has(OpenFlags::DIRECT);
-        let mut bounce = Vec::new();
-        let mut at = offset;
-        while out.room() > 0 {
-            let want = out.room().min(STEP);
-            let window = out.window(want);
-            let got = if direct && !is_aligned(window) {
-                let (start, end) = aligned(&mut bounce, window.len());
-                let buffer = bounce.get_mut(start..end).unwrap_or_default();
-                read_at(open.fd(), buffer, at).map(|n| {
-                    if let (Some(to), Some(from)) = (window.get_mut(..n), buffer.get(..n)) {
-                        to.copy_from_slice(from);
-                    }
-                    n
-                })
-            } else {
-                read_at(open.fd(), window, at)
-            };
-            match got {
-                Ok(0) => break,
-                Ok(n) => {
-                    out.commit(n);
-                    at += n as u64;
-                    if direct && n < want {
-                        break; // the end; the rest would not be aligned
-                    }
-                }
-                Err(_) if at > offset => break,
-                Err(errno) => return Err(errno),
-            }
         }
         Ok(())
     }
@@ -244,15 +253,6 @@ impl Dir {
         })
     }
 
-    pub(super) fn do_lseek(&self, open: &Open, offset: u64, what: Seek) -> Result<u64> {
-        let to = match what {
-            Seek::Data => SeekFrom::Data(offset),
-            Seek::Hole => SeekFrom::Hole(offset),
-        };
-        // The position that this moves is used by nobody: reads and writes name theirs.
-        rustix::fs::seek(opened(open)?.fd(), to).map_err(up)
-    }
-
     pub(super) fn do_copy(
         &self,
         cx: &Context<'_>,
@@ -284,9 +284,12 @@ fn read_at(fd: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
 }
 
 fn write_at(fd: &OwnedFd, bytes: &[u8], offset: u64, append: bool) -> Result<usize> {
-    let write = || match append {
-        true => rustix::io::pwritev2(fd, &[IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND),
-        false => rustix::io::pwrite(fd, bytes, offset),
+    let write = || {
+        if append {
+            rustix::io::pwritev2(fd, &[IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND)
+        } else {
+            rustix::io::pwrite(fd, bytes, offset)
+        }
     };
     rustix::io::retry_on_intr(write).map_err(up)
 }

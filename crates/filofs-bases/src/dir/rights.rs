@@ -190,14 +190,12 @@ static SHARED_UMASK: AtomicBool = AtomicBool::new(false);
 /// impossible and the mode must be masked by hand.
 pub(super) fn put_on_umask(umask: u32) -> bool {
     NOW.with_borrow_mut(|now| {
-        let own = *now.umask_is_own.get_or_insert_with(|| match sys::own_umask() {
-            Ok(()) => true,
-            Err(_) => {
-                if !SHARED_UMASK.swap(true, Ordering::SeqCst) {
-                    rustix::process::umask(Mode::empty());
-                }
-                false
+        let own = *now.umask_is_own.get_or_insert_with(|| {
+            let own = sys::own_umask().is_ok();
+            if !own && !SHARED_UMASK.swap(true, Ordering::SeqCst) {
+                rustix::process::umask(Mode::empty());
             }
+            own
         });
         if own && now.umask != Some(umask) {
             rustix::process::umask(Mode::from_raw_mode(umask & 0o777));

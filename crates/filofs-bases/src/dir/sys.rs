@@ -5,8 +5,9 @@
 use super::up;
 use filofs::{Errno, Result};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The errno that the last system call of libc left.
 fn last() -> Errno {
@@ -208,67 +209,105 @@ struct XattrArgs {
     flags: u32,
 }
 
-/// getxattr(2) of a path from a descriptor on, following links; with an empty buffer, how long
-/// the value is.
+/// Calls the one that starts at a descriptor; where the kernel has none, the old one, with the
+/// path as this process sees /proc.
+fn xattr_call(
+    path: &CStr,
+    new: impl Fn() -> libc::c_long,
+    old: impl Fn(&CStr) -> libc::c_long,
+) -> Result<usize> {
+    static IS_OLD: AtomicBool = AtomicBool::new(false);
+    if !IS_OLD.load(Ordering::Relaxed) {
+        let answer = check(new());
+        if answer != Err(Errno::EOPNOTSUPP) || !is_missing() {
+            return answer;
+        }
+        IS_OLD.store(true, Ordering::Relaxed);
+    }
+    let mut whole = b"/proc/".to_vec();
+    whole.extend_from_slice(path.to_bytes());
+    let whole = CString::new(whole).map_err(|_| Errno::EINVAL)?;
+    check(old(&whole))
+}
+
+/// Whether the last call failed because there is no such call.
+fn is_missing() -> bool {
+    io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS)
+}
+
+/// getxattr(2) of a path from a descriptor of /proc on, following links; with an empty buffer,
+/// how long the value is.
 pub(super) fn get_xattr(
-    at: BorrowedFd<'_>,
+    proc: BorrowedFd<'_>,
     path: &CStr,
     key: &CStr,
     out: &mut [u8],
 ) -> Result<usize> {
-    let mut args = XattrArgs { value: out.as_mut_ptr() as u64, size: out.len() as u32, flags: 0 };
-    // SAFETY: strings end in NUL; the kernel writes at most `size` bytes to `value`.
-    check(unsafe {
-        libc::syscall(
-            SYS_GETXATTRAT,
-            raw(at),
-            path.as_ptr(),
-            0,
-            key.as_ptr(),
-            &raw mut args,
-            size_of::<XattrArgs>(),
-        )
-    })
+    let (to, len) = (out.as_mut_ptr(), out.len());
+    let mut args = XattrArgs { value: to as u64, size: len as u32, flags: 0 };
+    let (args, size) = (&raw mut args, size_of::<XattrArgs>());
+    xattr_call(
+        path,
+        // SAFETY: strings end in NUL; the kernel writes at most `size` bytes to `value`.
+        || unsafe {
+            libc::syscall(SYS_GETXATTRAT, raw(proc), path.as_ptr(), 0, key.as_ptr(), args, size)
+        },
+        // SAFETY: the same.
+        |path| unsafe {
+            libc::getxattr(path.as_ptr(), key.as_ptr(), to.cast(), len) as libc::c_long
+        },
+    )
 }
 
 /// setxattr(2), likewise.
 pub(super) fn set_xattr(
-    at: BorrowedFd<'_>,
+    proc: BorrowedFd<'_>,
     path: &CStr,
     key: &CStr,
     value: &[u8],
     flags: u32,
 ) -> Result<()> {
-    let size = u32::try_from(value.len()).map_err(|_| Errno::E2BIG)?;
-    let args = XattrArgs { value: value.as_ptr() as u64, size, flags };
-    // SAFETY: strings end in NUL; the kernel reads `size` bytes of `value`.
-    check(unsafe {
-        libc::syscall(
-            SYS_SETXATTRAT,
-            raw(at),
-            path.as_ptr(),
-            0,
-            key.as_ptr(),
-            &raw const args,
-            size_of::<XattrArgs>(),
-        )
-    })
-    .map(drop)
+    let (from, len) = (value.as_ptr(), value.len());
+    let size = u32::try_from(len).map_err(|_| Errno::E2BIG)?;
+    let args = XattrArgs { value: from as u64, size, flags };
+    let (args, size) = (&raw const args, size_of::<XattrArgs>());
+    let done = xattr_call(
+        path,
+        // SAFETY: strings end in NUL; the kernel reads `size` bytes of `value`.
+        || unsafe {
+            libc::syscall(SYS_SETXATTRAT, raw(proc), path.as_ptr(), 0, key.as_ptr(), args, size)
+        },
+        // SAFETY: the same.
+        |path| unsafe {
+            let (path, key) = (path.as_ptr(), key.as_ptr());
+            libc::setxattr(path, key, from.cast(), len, flags as i32).into()
+        },
+    );
+    done.map(drop)
 }
 
 /// listxattr(2), likewise.
-pub(super) fn list_xattr(at: BorrowedFd<'_>, path: &CStr, out: &mut [u8]) -> Result<usize> {
-    // SAFETY: the path ends in NUL; the kernel writes at most that many bytes.
-    check(unsafe {
-        libc::syscall(SYS_LISTXATTRAT, raw(at), path.as_ptr(), 0, out.as_mut_ptr(), out.len())
-    })
+pub(super) fn list_xattr(proc: BorrowedFd<'_>, path: &CStr, out: &mut [u8]) -> Result<usize> {
+    let (to, len) = (out.as_mut_ptr(), out.len());
+    xattr_call(
+        path,
+        // SAFETY: the path ends in NUL; the kernel writes at most that many bytes.
+        || unsafe { libc::syscall(SYS_LISTXATTRAT, raw(proc), path.as_ptr(), 0, to, len) },
+        // SAFETY: the same.
+        |path| unsafe { libc::listxattr(path.as_ptr(), to.cast(), len) as libc::c_long },
+    )
 }
 
 /// removexattr(2), likewise.
-pub(super) fn remove_xattr(at: BorrowedFd<'_>, path: &CStr, key: &CStr) -> Result<()> {
-    // SAFETY: strings end in NUL.
-    check(unsafe { libc::syscall(SYS_REMOVEXATTRAT, raw(at), path.as_ptr(), 0, key.as_ptr()) })
-        .map(drop)
+pub(super) fn remove_xattr(proc: BorrowedFd<'_>, path: &CStr, key: &CStr) -> Result<()> {
+    let done = xattr_call(
+        path,
+        // SAFETY: strings end in NUL.
+        || unsafe { libc::syscall(SYS_REMOVEXATTRAT, raw(proc), path.as_ptr(), 0, key.as_ptr()) },
+        // SAFETY: the same.
+        |path| unsafe { libc::removexattr(path.as_ptr(), key.as_ptr()).into() },
+    );
+    done.map(drop)
 }
 
 /// Closes, with the error that close(2) reports; the descriptor is gone in any case.
@@ -303,4 +342,35 @@ pub(super) fn ofd_lock(fd: BorrowedFd<'_>, command: i32, lock: &mut libc::flock)
 /// Duplicates a descriptor, close-on-exec.
 pub(super) fn duplicate(fd: impl AsFd) -> Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_kernel_lacks_the_new_calls_the_old_ones_do() {
+        // SAFETY: there is no call of that number.
+        let none = || unsafe { libc::syscall(0x7fff) };
+        for _ in 0..2 {
+            let called = xattr_call(c"self/x", none, |path| {
+                assert_eq!(path, c"/proc/self/x");
+                7
+            });
+            assert_eq!(called, Ok(7));
+        }
+    }
+
+    #[test]
+    fn handles_that_are_too_long_are_refused() {
+        let long = HostHandle { kind: 1, bytes: vec![0; 129].into() };
+        let root = std::fs::File::open("/").unwrap();
+        assert_eq!(open_handle(root.as_fd(), &long, 0).map(drop), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn an_ioctl_larger_than_the_block_is_not_made() {
+        let root = std::fs::File::open("/").unwrap();
+        assert_eq!(ioctl(root.as_fd(), 0x80ff_6601, &mut [0; 4]), Err(Errno::ENOTTY));
+    }
 }

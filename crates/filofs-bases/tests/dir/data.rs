@@ -11,7 +11,7 @@ use std::fs;
 fn holes_are_made_and_found() {
     let g = Ground::new();
     let (file, open) = g.create(&root(), &g.root(), "f", 0o600).unwrap();
-    g.write(&root(), &open, 0, &[1; 65536]).unwrap();
+    g.write(&root(), &open, 0, &vec![1; 65536]).unwrap();
     let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     g.dir.fallocate(&root(), &file, &open, 8192, 16384, punch).unwrap();
     assert_eq!(g.read(&open, 8191, 2).unwrap(), [1, 0]);

@@ -4,6 +4,7 @@ use crate::ground::{Ground, mode, n, node, root};
 use filofs::{
     DirOffset, Errno, FileSystem, Kind, MakeHow, OpenFlags, RenameFlags, SetAttr, VecSink,
 };
+use filofs_bases::dir::{Dir, DirOptions};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -139,12 +140,11 @@ fn a_listing_with_entries_gives_nodes_that_work() {
         let entry = entry.unwrap();
         assert_eq!(g.lookup(&top, &name).unwrap().cookie, entry.cookie);
         let node = node(&entry);
-        match entry.attr.kind {
-            Kind::Directory => assert!(g.lookup(&node, "x").is_ok()),
-            _ => {
-                let open = g.open(&root(), &node, OpenFlags::RDONLY).unwrap();
-                assert_eq!(g.read(&open, 0, 9).unwrap(), b"data");
-            }
+        if entry.attr.kind == Kind::Directory {
+            assert!(g.lookup(&node, "x").is_ok());
+        } else {
+            let open = g.open(&root(), &node, OpenFlags::RDONLY).unwrap();
+            assert_eq!(g.read(&open, 0, 9).unwrap(), b"data");
         }
     }
 }
@@ -257,4 +257,21 @@ fn a_directory_nobody_may_search_is_still_the_super_users() {
     }
     assert_eq!(fs::metadata(g.at("d")).unwrap().permissions().mode() & 0o777, 0);
     fs::set_permissions(g.at("d"), mode(0o700)).unwrap();
+}
+
+#[test]
+fn other_file_systems_are_shown_or_refused() {
+    // Every machine has /proc mounted in /.
+    let open = |one_device| {
+        let options = DirOptions { one_device, ..DirOptions::default() };
+        Dir::open(std::path::Path::new("/"), options).unwrap()
+    };
+    let (follows, denies) = (open(false), open(true));
+    let top = node(&follows.root(&root()).unwrap());
+    let proc = follows.lookup(&root(), &top, n("proc")).unwrap();
+    assert!(proc.attr.ino >> 63 == 1, "a number of its own, not that of a file of the root's");
+    assert!(follows.lookup(&root(), &node(&proc), n("version")).is_ok());
+    let top = node(&denies.root(&root()).unwrap());
+    assert_eq!(denies.lookup(&root(), &top, n("proc")).unwrap_err(), Errno::EXDEV);
+    assert!(denies.lookup(&root(), &top, n("etc")).is_ok());
 }
