@@ -26,6 +26,8 @@ mod pages;
 mod rename;
 mod settings;
 mod space;
+#[cfg(test)]
+mod testfs;
 mod tree;
 mod volume;
 mod xattr;
