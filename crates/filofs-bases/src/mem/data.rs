@@ -3,7 +3,7 @@
 use super::fileflags::FileFlags;
 use super::inode::{Inode, Meta, may_set_gid};
 use super::pages::LARGEST;
-use super::{exclusive, shared};
+use super::{exclusive, now, shared};
 use filofs::{
     Attr, Context, CopyHow, Errno, FallocateFlags, Gid, Kind, OpenFlags, Result, SetAttr, SetTime,
     Sink, SliceSource, Source, Time, Uid, VecSink, WriteFlags, locked,
@@ -148,7 +148,7 @@ pub(super) fn copy(
 /// chmod(2), chown(2), truncate(2), utimensat(2): all of it or, on an error, nothing.
 pub(super) fn setattr(cx: &Context<'_>, inode: &Inode, set: &SetAttr) -> Result<Attr> {
     check(inode, set)?;
-    let now = Time::now();
+    let now = now();
     if let Some((size, Ok(pages))) = set.size.map(|size| (size, inode.pages())) {
         let mut pages = exclusive(pages);
         let mut meta = locked(&inode.meta);
@@ -188,7 +188,7 @@ fn check(inode: &Inode, set: &SetAttr) -> Result<()> {
 impl Meta {
     /// The content was changed now.
     fn written(&mut self, inode: &Inode, kill_priv: bool) {
-        self.modified(Time::now());
+        self.modified(now());
         if kill_priv {
             self.kill_privileges(&inode.volume);
         } else {
@@ -249,7 +249,7 @@ impl Meta {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testfs::{TestFs, name};
+    use super::super::testfs::{TestFs, name, tick};
     use super::*;
     use filofs::{FileSystem, MakeHow, Node, OpenHow, OpenedFlags, PollEvents, Seek, XattrFlags};
 
@@ -258,10 +258,6 @@ mod tests {
 
     fn size(size: u64) -> SetAttr {
         SetAttr { size: Some(size), ..SetAttr::default() }
-    }
-
-    fn sleep() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 
     #[test]
@@ -278,7 +274,7 @@ mod tests {
             ..SetAttr::default()
         };
         let before = fs.attr(&node).unwrap();
-        sleep();
+        tick();
         let attr = fs.set(&node, set).unwrap();
         assert_eq!((attr.mode, attr.uid, attr.gid), (0o123, Uid(1), Gid(2)));
         assert_eq!((attr.atime, attr.mtime), (SECOND, Time::new(-5, 1)));
@@ -357,19 +353,19 @@ mod tests {
         let node = fs.file("f", b"");
         let times = || fs.attr(&node).map(|attr| (attr.mtime, attr.ctime)).unwrap();
         let before = times();
-        sleep();
+        tick();
         assert_eq!(fs.write(&node, OpenFlags::RDWR, 9, b""), Ok(0));
         assert_eq!(times(), before);
         fs.write(&node, OpenFlags::RDWR, 0, b"x").unwrap();
         let written = times();
         assert!(written.0 > before.0 && written.1 == written.0);
-        sleep();
+        tick();
         fs.set(&node, size(1)).unwrap();
         let cut = times();
         assert!(cut.0 > written.0 && cut.1 == cut.0);
         fs.set(&node, size(0)).unwrap();
         let cut = times();
-        sleep();
+        tick();
         fs.open(&node, OpenFlags::RDWR.with(OpenFlags::TRUNC)).unwrap();
         assert!(times().0 > cut.0, "cutting an empty file counts");
     }
@@ -379,7 +375,7 @@ mod tests {
         let fs = TestFs::new();
         let node = fs.file("f", b"x");
         let at = |secs| Some(SetTime::At(Time::new(secs, 0)));
-        let now = Time::now().secs;
+        let now = now().secs;
         let read = |flags, atime, mtime| {
             let ctime = Some(Time::new(0, 0));
             fs.set(&node, SetAttr { atime, mtime, ctime, ..SetAttr::default() }).unwrap();

@@ -192,6 +192,14 @@ pub(super) fn name(text: &str) -> Name<'_> {
     Name::new(text.as_bytes()).unwrap()
 }
 
+/// Until the clock has moved.
+pub(super) fn tick() {
+    let before = super::now();
+    while super::now() == before {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn an_empty_one_has_a_root() {
     let fs = TestFs::new();

@@ -1,9 +1,9 @@
 //! Names: making them, finding them, taking them away.
 
-use super::exclusive;
 use super::fileflags::FileFlags;
 use super::inode::{Body, Inode};
-use filofs::{Context, Device, Errno, Kind, MakeHow, Name, Node, OpenFlags, Result, Time, locked};
+use super::{exclusive, now};
+use filofs::{Context, Device, Errno, Kind, MakeHow, Name, Node, OpenFlags, Result, locked};
 use std::sync::Arc;
 
 /// The longest target of a symbolic link, in bytes (PATH_MAX without its NUL).
@@ -105,7 +105,7 @@ pub(super) fn link(node: &Node, dir: &Node, name: Name<'_>) -> Result<Arc<Inode>
             _ => inode.volume.space.inodes.take(1)?,
         }
         meta.nlink += 1;
-        meta.ctime = Time::now();
+        meta.ctime = now();
         drop(meta);
         Ok(inode.clone())
     })
@@ -189,7 +189,7 @@ pub(super) fn whiteout(cx: &Context<'_>, dir: &Arc<Inode>) -> Result<Arc<Inode>>
 
 #[cfg(test)]
 mod tests {
-    use super::super::testfs::{NONE, TestFs, name};
+    use super::super::testfs::{NONE, TestFs, name, tick};
     use super::*;
     use filofs::{Cookie, FileSystem, Gid, OpenHow, ReleaseHow, SetAttr, Uid};
 
@@ -431,8 +431,8 @@ mod tests {
         let fs = TestFs::new();
         let dir = fs.mkdir("d");
         let file = fs.file("f", b"");
-        let tick = |what: &str, act: &dyn Fn()| {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+        let moves = |what: &str, act: &dyn Fn()| {
+            tick();
             let before = fs.attr(&dir).unwrap();
             act();
             let after = fs.attr(&dir).unwrap();
@@ -440,16 +440,16 @@ mod tests {
             assert_eq!(after.ctime, after.mtime, "{what}");
             assert_eq!(after.btime, before.btime, "{what}");
         };
-        tick("link", &|| fs.link(&file, "d/l").unwrap());
-        tick("mkdir", &|| drop(fs.mkdir("d/s")));
-        tick("rename", &|| fs.rename("d/l", "d/k", NONE).unwrap());
-        tick("rename out", &|| fs.rename("d/k", "k", NONE).unwrap());
-        tick("rename in", &|| fs.rename("k", "d/k", NONE).unwrap());
+        moves("link", &|| fs.link(&file, "d/l").unwrap());
+        moves("mkdir", &|| drop(fs.mkdir("d/s")));
+        moves("rename", &|| fs.rename("d/l", "d/k", NONE).unwrap());
+        moves("rename out", &|| fs.rename("d/k", "k", NONE).unwrap());
+        moves("rename in", &|| fs.rename("k", "d/k", NONE).unwrap());
         let before = fs.attr(&file).unwrap().ctime;
-        std::thread::sleep(std::time::Duration::from_millis(1));
-        tick("unlink", &|| fs.unlink("d/k").unwrap());
+        tick();
+        moves("unlink", &|| fs.unlink("d/k").unwrap());
         assert!(fs.attr(&file).unwrap().ctime > before, "it has a name fewer");
-        tick("rmdir", &|| fs.rmdir("d/s").unwrap());
+        moves("rmdir", &|| fs.rmdir("d/s").unwrap());
     }
 
     #[test]

@@ -5,8 +5,9 @@
 
 use super::inode::{Inode, may_set_gid};
 use super::space::Space;
+use super::{now, trusted};
 use filofs::{
-    ACL_ACCESS, ACL_DEFAULT, Acl, Context, Errno, Kind, Result, Sink, Time, Uid, XattrFlags, locked,
+    ACL_ACCESS, ACL_DEFAULT, Acl, Context, Errno, Kind, Result, Sink, XattrFlags, locked,
 };
 use std::collections::BTreeMap;
 
@@ -179,7 +180,7 @@ pub(super) fn setxattr(
             extras.named.insert(key.into(), value.into());
         }
     }
-    meta.ctime = Time::now();
+    meta.ctime = now();
     Ok(())
 }
 
@@ -188,7 +189,7 @@ pub(super) fn listxattr(cx: &Context<'_>, inode: &Inode, out: &mut dyn Sink) -> 
     let Some(extras) = &meta.extras else { return Ok(0) };
     let acls = [(&extras.access, ACL_ACCESS), (&extras.default, ACL_DEFAULT)];
     let acls = acls.into_iter().filter(|(acl, _)| acl.is_some()).map(|(_, key)| key);
-    let seen = |key: &&[u8]| cx.uid == Uid::ROOT || !key.starts_with(b"trusted.");
+    let seen = |key: &&[u8]| trusted(cx) || !key.starts_with(b"trusted.");
     let keys = acls.chain(extras.named.keys().map(|key| &**key).filter(seen));
     let mut list = Vec::with_capacity(extras.list_len());
     for key in keys {
@@ -216,7 +217,7 @@ pub(super) fn removexattr(cx: &Context<'_>, inode: &Inode, key: &[u8]) -> Result
             extras.charge(space, cost(key, &old), 0)?;
         }
     }
-    meta.ctime = Time::now();
+    meta.ctime = now();
     Ok(())
 }
 
@@ -233,7 +234,7 @@ fn classify(cx: &Context<'_>, inode: &Inode, key: &[u8], denied: Errno) -> Resul
     let (rest, allowed) = if let Some(rest) = key.strip_prefix(b"user.") {
         (rest, matches!(inode.kind, Kind::Regular | Kind::Directory))
     } else if let Some(rest) = key.strip_prefix(b"trusted.") {
-        (rest, cx.uid == Uid::ROOT)
+        (rest, trusted(cx))
     } else if let Some(rest) = key.strip_prefix(b"security.") {
         (rest, true)
     } else {
@@ -269,7 +270,7 @@ fn cost_of_acl(acl: Option<&Acl>) -> u64 {
 mod tests {
     use super::super::testfs::TestFs;
     use super::*;
-    use filofs::{AclEntry, AclTag, FileSystem, Gid, MakeHow, VecSink};
+    use filofs::{AclEntry, AclTag, FileSystem, Gid, MakeHow, Uid, VecSink};
 
     fn acl(entries: &[(AclTag, u8)]) -> Vec<u8> {
         let entries = entries.iter().map(|&(tag, rwx)| AclEntry { tag, rwx }).collect();

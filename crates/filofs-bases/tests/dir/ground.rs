@@ -79,7 +79,13 @@ impl Ground {
         Ok((node, open))
     }
 
-    pub(crate) fn write(&self, cx: &Context<'_>, open: &Open, at: u64, data: &[u8]) -> Result<usize> {
+    pub(crate) fn write(
+        &self,
+        cx: &Context<'_>,
+        open: &Open,
+        at: u64,
+        data: &[u8],
+    ) -> Result<usize> {
         let mut source = SliceSource::new(data);
         self.dir.write(cx, open.node(), open, at, &mut source, WriteFlags::empty())
     }
