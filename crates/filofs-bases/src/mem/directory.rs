@@ -140,3 +140,122 @@ impl Directory {
         std::mem::take(&mut self.by_offset).into_values()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testfs::{List, NONE, TestFs, name};
+    use super::*;
+    use filofs::{FileSystem, MakeHow, RenameFlags};
+    use std::collections::HashMap;
+
+    #[test]
+    fn create_many() {
+        // D.6 create_many.
+        let fs = TestFs::new();
+        let names: Vec<String> = (0..2324).map(|i| format!("file{i}")).collect();
+        for name in &names {
+            fs.file(name, b"");
+        }
+        assert_eq!(fs.list(""), names);
+        for name in &names {
+            fs.unlink(name).unwrap();
+        }
+        assert!(fs.list("").is_empty());
+        fs.assert_empty();
+    }
+
+    #[test]
+    fn a_name_that_gets_another_file_keeps_its_place() {
+        let fs = TestFs::new();
+        for name in ["a", "b", "c", "d"] {
+            fs.file(name, b"");
+        }
+        let root = fs.root();
+        let mut first = List::new(2);
+        fs.list_into(&root, DirOffset::START, &mut first);
+        assert_eq!(first.names.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
+        // Under the reader: d over b, and a exchanged with c.
+        fs.rename("d", "b", NONE).unwrap();
+        fs.rename("a", "c", RenameFlags::EXCHANGE).unwrap();
+        fs.file("e", b"");
+        let mut rest = List::new(9);
+        fs.list_into(&root, first.names[1].1, &mut rest);
+        assert_eq!(rest.names.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["c", "e"]);
+    }
+
+    #[test]
+    fn offsets_hold_while_names_come_and_go() {
+        // Names that are there all the time are listed exactly once, the others at most once for
+        // each time they were made; resumed at every odd place.
+        let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1;
+        println!("seed {seed}");
+        let mut random = seed;
+        let mut below = |n: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % n
+        };
+        let fs = TestFs::new();
+        let root = fs.root();
+        for i in 0..400 {
+            fs.file(&format!("stays{i}"), b"");
+            fs.file(&format!("goes{i}"), b"");
+        }
+        let mut seen: HashMap<String, u32> = HashMap::new();
+        let mut offset = DirOffset::START;
+        let mut last = DirOffset::START;
+        loop {
+            let mut list = List::new(1 + below(20) as usize);
+            fs.list_into(&root, offset, &mut list);
+            if list.names.is_empty() {
+                break;
+            }
+            for (name, next) in list.names {
+                assert!(next > last, "offsets grow");
+                (offset, last) = (next, next);
+                *seen.entry(name).or_default() += 1;
+            }
+            for _ in 0..5 {
+                let name = format!("goes{}", below(400));
+                if fs.unlink(&name).is_err() && below(4) == 0 {
+                    fs.file(&name, b"");
+                }
+            }
+        }
+        for i in 0..400 {
+            assert_eq!(seen.get(&format!("stays{i}")), Some(&1));
+        }
+    }
+
+    #[test]
+    fn a_million_names() {
+        const MANY: usize = 1_000_000;
+        let fs = TestFs::with(1 << 30, 2 * MANY as u64);
+        let dir = fs.mkdir("d");
+        let target = fs.file("f", b"");
+        let cx = &fs.cx;
+        for i in 0..MANY {
+            fs.mem.link(cx, &target, &dir, name(&i.to_string())).unwrap();
+        }
+        assert_eq!(fs.attr(&target).unwrap().nlink as usize, MANY + 1);
+        assert_eq!(fs.attr(&dir).unwrap().size as usize, 20 * MANY);
+        // From the middle, while the first half goes.
+        let folder = Inode::of(&dir).unwrap().folder().unwrap();
+        let middle = super::super::shared(&folder.entries).get(b"500000").unwrap().offset;
+        for i in 0..MANY / 2 {
+            fs.mem.unlink(cx, &dir, name(&i.to_string())).unwrap();
+        }
+        let mut list = List::new(1000);
+        fs.list_into(&dir, middle, &mut list);
+        let expected: Vec<String> = (500_001..501_001).map(|i| i.to_string()).collect();
+        assert_eq!(list.names.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), expected);
+        let how = MakeHow::mode(0o644);
+        let made = fs.mem.mknod(cx, &dir, name("0"), Kind::Regular, how).unwrap();
+        let mut list = List::new(9);
+        let near_end = DirOffset(middle.0 + MANY as u64 / 2 - 1);
+        fs.list_into(&dir, near_end, &mut list);
+        assert_eq!(list.names.len(), 1);
+        assert_eq!(list.inos, [made.attr.ino]);
+    }
+}

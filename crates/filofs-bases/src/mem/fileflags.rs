@@ -4,7 +4,8 @@
 //! append-only are enforced, also against the super-user, who alone may change them.
 
 use super::inode::Inode;
-use filofs::{Context, Errno, Ioctl, Result, Sink, Time, Uid, locked};
+use super::{now, trusted};
+use filofs::{Context, Errno, Ioctl, Result, Sink, locked};
 
 bitflags::bitflags! {
     /// The FS_*_FL bits that are kept.
@@ -105,13 +106,13 @@ pub(super) fn ioctl(
 fn set(cx: &Context<'_>, inode: &Inode, flags: FileFlags) -> Result<()> {
     let guarded = FileFlags::IMMUTABLE | FileFlags::APPEND;
     let mut meta = locked(&inode.meta);
-    let owner = cx.uid == Uid::ROOT || cx.uid == meta.uid;
+    let owner = trusted(cx) || cx.uid == meta.uid;
     let changes_guarded = (meta.flags ^ flags).intersects(guarded);
-    if !owner || changes_guarded && cx.uid != Uid::ROOT {
+    if !owner || changes_guarded && !trusted(cx) {
         return Err(Errno::EPERM);
     }
     meta.flags = flags;
-    meta.ctime = Time::now();
+    meta.ctime = now();
     Ok(())
 }
 
@@ -126,4 +127,119 @@ fn put_all(out: &mut dyn Sink, bytes: &[u8]) -> Result<()> {
     }
     out.put(bytes);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testfs::{NONE, TestFs};
+    use super::*;
+    use filofs::{FileSystem, Kind, MakeHow, Node, OpenFlags, SetAttr, SetTime, VecSink};
+
+    fn call(fs: &TestFs, node: &Node, command: u32, input: &[u8]) -> Result<Vec<u8>> {
+        let open = fs.open(node, OpenFlags::RDONLY)?;
+        let mut sink = VecSink::new(64);
+        let how = Ioctl { command, argument: 0, input };
+        assert_eq!(fs.mem.ioctl(&fs.cx, node, &open, how, &mut sink)?, 0);
+        Ok(sink.into_bytes())
+    }
+
+    fn set(fs: &TestFs, node: &Node, bits: u32) -> Result<()> {
+        call(fs, node, SETFLAGS, &bits.to_le_bytes()).map(drop)
+    }
+
+    #[test]
+    fn flags_are_kept_in_both_spellings() {
+        let fs = TestFs::new();
+        let node = fs.file("f", b"");
+        assert_eq!(call(&fs, &node, GETFLAGS, b""), Ok(vec![0; 4]));
+        set(&fs, &node, 0xc0).unwrap();
+        assert_eq!(call(&fs, &node, GETFLAGS, b""), Ok(vec![0xc0, 0, 0, 0]));
+        let mut fsx = call(&fs, &node, FSGETXATTR, b"").unwrap();
+        assert_eq!((fsx.len(), fsx[0]), (28, 0xc0));
+        fsx[0] = 0x98;
+        call(&fs, &node, FSSETXATTR, &fsx).unwrap();
+        assert_eq!(call(&fs, &node, GETFLAGS_32, b""), Ok(vec![0x70, 0, 0, 0]));
+        assert_eq!(set(&fs, &node, 0x1), Err(Errno::EOPNOTSUPP));
+        fsx[12] = 1;
+        assert_eq!(call(&fs, &node, FSSETXATTR, &fsx), Err(Errno::EOPNOTSUPP), "projects");
+        assert_eq!(call(&fs, &node, FSSETXATTR, &[0; 19]), Err(Errno::EINVAL));
+        assert_eq!(call(&fs, &node, SETFLAGS, &[0; 3]), Err(Errno::EINVAL));
+        assert_eq!(call(&fs, &node, 0x5401, b""), Err(Errno::ENOTTY));
+    }
+
+    #[test]
+    fn who_may_change_them() {
+        let fs = TestFs::new().by(1000, 1000);
+        let node = fs.file("f", b"");
+        set(&fs, &node, 0x40).unwrap();
+        assert_eq!(set(&fs, &node, 0x50), Err(Errno::EPERM));
+        assert_eq!(set(&fs.by(1001, 1000), &node, 0), Err(Errno::EPERM));
+        set(&fs.by(0, 0), &node, 0x60).unwrap();
+        set(&fs, &node, 0x20).unwrap();
+        assert_eq!(set(&fs, &node, 0), Err(Errno::EPERM));
+        set(&fs.by(u32::MAX, u32::MAX), &node, 0).unwrap(); // the kernel checked, and tells nobody
+    }
+
+    #[test]
+    fn some_are_inherited() {
+        let fs = TestFs::new();
+        let dir = fs.mkdir("d");
+        set(&fs, &dir, 0xe0).unwrap();
+        let file = fs.file("d/f", b"");
+        assert_eq!(call(&fs, &file, GETFLAGS, b""), Ok(vec![0xc0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn an_immutable_file_stays_as_it_is() {
+        let fs = TestFs::new();
+        let node = fs.file("f", b"x");
+        fs.file("g", b"");
+        set(&fs, &node, 0x10).unwrap();
+        let before = fs.attr(&node).unwrap();
+        let refused = Err(Errno::EPERM);
+        assert_eq!(fs.open(&node, OpenFlags::RDWR).map(drop), refused);
+        assert_eq!(fs.chmod(&node, 0).map(drop), refused);
+        let now = SetAttr { atime: Some(SetTime::Now), ..SetAttr::default() };
+        assert_eq!(fs.set(&node, now).map(drop), refused);
+        assert_eq!(fs.link(&node, "l"), refused);
+        assert_eq!(fs.unlink("f"), refused);
+        assert_eq!(fs.rename("f", "h", NONE), refused);
+        assert_eq!(fs.rename("g", "f", NONE), refused);
+        assert_eq!(fs.setxattr(&node, "user.a", b""), refused);
+        assert_eq!(fs.attr(&node).unwrap(), before);
+        set(&fs, &node, 0).unwrap();
+        fs.unlink("f").unwrap();
+    }
+
+    #[test]
+    fn an_immutable_directory_keeps_its_names() {
+        let fs = TestFs::new();
+        let dir = fs.mkdir("d");
+        fs.file("d/f", b"");
+        set(&fs, &dir, 0x10).unwrap();
+        let how = MakeHow::mode(0o644);
+        assert_eq!(fs.make("d/g", Kind::Regular, how).unwrap_err(), Errno::EPERM);
+        assert_eq!(fs.make("d/f", Kind::Regular, how).unwrap_err(), Errno::EEXIST);
+        assert_eq!(fs.unlink("d/f"), Err(Errno::EPERM));
+        assert_eq!(fs.rename("d/f", "f", NONE), Err(Errno::EPERM));
+        set(&fs, &dir, 0x20).unwrap();
+        fs.make("d/g", Kind::Regular, how).unwrap();
+        assert_eq!(fs.unlink("d/g"), Err(Errno::EPERM), "append-only: names only come");
+    }
+
+    #[test]
+    fn an_append_only_file_only_grows() {
+        let fs = TestFs::new();
+        let node = fs.file("f", b"x");
+        set(&fs, &node, 0x20).unwrap();
+        let append = OpenFlags::RDWR.with(OpenFlags::APPEND);
+        assert_eq!(fs.write(&node, OpenFlags::RDWR, 0, b"y"), Err(Errno::EPERM));
+        assert_eq!(fs.write(&node, append, 0, b"y"), Ok(1));
+        assert_eq!(fs.read(&node), b"xy");
+        assert_eq!(fs.open(&node, append.with(OpenFlags::TRUNC)).map(drop), Err(Errno::EPERM));
+        let cut = SetAttr { size: Some(0), ..SetAttr::default() };
+        assert_eq!(fs.set(&node, cut).map(drop), Err(Errno::EPERM));
+        let now = SetAttr { mtime: Some(SetTime::Now), ..SetAttr::default() };
+        fs.set(&node, now).unwrap();
+    }
 }

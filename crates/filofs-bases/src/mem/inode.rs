@@ -17,7 +17,7 @@ use super::fileflags::FileFlags;
 use super::pages::{PAGE, Pages};
 use super::volume::Volume;
 use super::xattr::Extras;
-use super::{exclusive, shared};
+use super::{exclusive, now, shared, trusted};
 use filofs::{
     Attr, Context, Cookie, Device, Entry, Errno, Generation, Gid, Kind, MakeHow, Node, Result,
     Time, Uid, locked,
@@ -127,13 +127,13 @@ impl Inode {
             space.inodes.give(1);
             return Err(errno);
         }
-        let btime = Time::now();
+        let btime = now();
         (meta.atime, meta.mtime, meta.ctime) = (btime, btime, btime);
         Ok(Inode::enter(&dir.volume, kind, meta, content, btime))
     }
 
     pub(super) fn new_root(volume: &Arc<Volume>, uid: Uid, gid: Gid, mode: u32) -> Arc<Inode> {
-        let btime = Time::now();
+        let btime = now();
         let meta =
             Meta { atime: btime, mtime: btime, ctime: btime, ..Meta::new(uid, gid, mode & 0o7777) };
         let folder = Folder { entries: RwLock::default(), parent: Mutex::new(Weak::new()) };
@@ -250,12 +250,12 @@ impl Inode {
 
     /// The content changed now.
     pub(super) fn touch(&self) {
-        locked(&self.meta).modified(Time::now());
+        locked(&self.meta).modified(now());
     }
 
     /// The attributes changed now.
     pub(super) fn touch_ctime(&self) {
-        locked(&self.meta).ctime = Time::now();
+        locked(&self.meta).ctime = now();
     }
 
     /// It was read now: moves the access time as the kernel's default, relatime, does.
@@ -265,7 +265,7 @@ impl Inode {
         if meta.flags.contains(FileFlags::NOATIME) {
             return;
         }
-        let now = Time::now();
+        let now = now();
         if meta.atime <= meta.mtime || meta.atime <= meta.ctime || now.secs - meta.atime.secs >= DAY
         {
             meta.atime = now;
@@ -275,7 +275,7 @@ impl Inode {
     /// One name fewer. The inode lives on as long as somebody holds it.
     pub(super) fn unlinked(&self) {
         let mut meta = locked(&self.meta);
-        meta.ctime = Time::now();
+        meta.ctime = now();
         if self.kind != Kind::Directory {
             meta.nlink = meta.nlink.saturating_sub(1);
             if meta.nlink > 0 {
@@ -394,5 +394,5 @@ impl Meta {
 
 /// Whether the caller may let a file run with that group (CAP_FSETID, as far as it can be told).
 pub(super) fn may_set_gid(cx: &Context<'_>, gid: Gid) -> bool {
-    cx.uid == Uid::ROOT || cx.in_group(gid)
+    trusted(cx) || cx.in_group(gid)
 }

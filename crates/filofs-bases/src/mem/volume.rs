@@ -83,3 +83,54 @@ impl Volume {
         &self.index[ino as usize % Self::SHARDS]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testfs::TestFs;
+    use super::*;
+    use filofs::FileSystem;
+
+    #[test]
+    fn tfilehandle() {
+        // D.5 tfilehandle, tfhremove, tfhinval.
+        let fs = TestFs::new();
+        let node = fs.file("f", b"bytes");
+        let handle = fs.mem.handle_of(&fs.cx, &node).unwrap();
+        let found = fs.mem.node_of(&fs.cx, &handle).unwrap();
+        assert_eq!(found.cookie, node.cookie());
+        let node_of =
+            |bytes: &[u8]| fs.mem.node_of(&fs.cx, &FileHandle::new(bytes).unwrap()).unwrap_err();
+        let bytes = handle.bytes();
+        for cut in 0..bytes.len() {
+            assert_eq!(node_of(&bytes[..cut]), Errno::EINVAL, "{cut}");
+        }
+        assert_eq!(node_of(&[bytes, b"x"].concat()), Errno::EINVAL);
+        assert_eq!(node_of(&[0xff; 128]), Errno::EINVAL);
+        let mut other = bytes.to_vec();
+        other[12] ^= 0x80;
+        assert_eq!(node_of(&other), Errno::ESTALE, "no such inode");
+        other[4] ^= 1;
+        assert_eq!(node_of(&other), Errno::ESTALE, "another instance");
+        drop(found);
+        fs.unlink("f").unwrap();
+        assert_eq!(node_of(bytes), Errno::ESTALE, "it has no name, though it is held");
+        let recalled = fs.mem.recall(&fs.cx, node.cookie()).unwrap();
+        assert_eq!(recalled.attr.nlink, 0);
+        let cookie = node.cookie();
+        drop((recalled, node));
+        assert_eq!(fs.mem.recall(&fs.cx, cookie).unwrap_err(), Errno::ESTALE);
+        fs.assert_empty();
+    }
+
+    #[test]
+    fn a_directory_without_a_name_is_stale() {
+        let fs = TestFs::new();
+        let dir = fs.mkdir("d");
+        let handle = fs.mem.handle_of(&fs.cx, &dir).unwrap();
+        assert!(fs.mem.node_of(&fs.cx, &handle).is_ok());
+        fs.rmdir("d").unwrap();
+        assert_eq!(fs.mem.node_of(&fs.cx, &handle).unwrap_err(), Errno::ESTALE);
+        let root = fs.mem.handle_of(&fs.cx, &fs.root()).unwrap();
+        assert_eq!(fs.mem.node_of(&fs.cx, &root).unwrap().cookie, Cookie(Volume::ROOT));
+    }
+}
