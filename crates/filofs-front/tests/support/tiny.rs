@@ -370,6 +370,9 @@ impl FileSystem for Tiny {
             let inode = inodes.get_mut(&node.cookie().0).ok_or(Errno::ESTALE)?;
             inode.data.clear();
             inode.attr.size = 0;
+            if how.kill_priv {
+                inode.attr.mode &= 0o1777;
+            }
         }
         Ok(Opened::default())
     }
