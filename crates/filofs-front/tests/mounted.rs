@@ -1,5 +1,7 @@
 //! A mount of the kernel's, as its users see it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
+
 mod support;
 
 use filofs::Notice;
@@ -24,7 +26,7 @@ fn files_are_read_written_and_listed() {
     let on = Mounted::new("files");
     assert_eq!(fs::read(on.join("hello")).unwrap(), b"hello, world\n");
     assert_eq!(names(&on.place.0), ["hello", "gate", "panic"]);
-    let data: Vec<u8> = (0..3_000_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let data: Vec<u8> = (0..3_000_000u32).map(|n| (n.wrapping_mul(7) >> 3) as u8).collect();
     fs::write(on.join("big"), &data).unwrap();
     assert!(fs::read(on.join("big")).unwrap() == data);
     let file = File::options().read(true).write(true).open(on.join("big")).unwrap();
@@ -380,6 +382,25 @@ fn mount_points_that_will_not_do() {
     assert!(matches!(error, MountError::MountPoint { .. }), "{error}");
     let error = start(std::path::Path::new("/dev/fd/98765"));
     assert!(matches!(error, MountError::Descriptor { .. }), "{error}");
+}
+
+#[test]
+fn a_root_that_is_a_file_is_mounted_on_a_file() {
+    if !can_mount() {
+        return;
+    }
+    let place = support::Place::file("single");
+    let tiny = std::sync::Arc::new(Tiny::file());
+    let mount = support::mount_of(&tiny);
+    let session =
+        filofs_front::fuse::Session::start(mount, &place.0, &FuseOptions::default()).unwrap();
+    assert_eq!(fs::read(&place.0).unwrap(), b"alone\n");
+    fs::write(&place.0, b"written").unwrap();
+    assert_eq!(fs::read(&place.0).unwrap(), b"written");
+    until("all is closed", || session.mount().opens().is_empty());
+    session.unmount(false).unwrap();
+    session.wait();
+    assert_eq!(fs::read(&place.0).unwrap(), b"", "what was there before");
 }
 
 #[test]

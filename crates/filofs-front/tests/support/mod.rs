@@ -1,6 +1,7 @@
 //! What the tests of the FUSE front end share: a tiny file system, a place to mount it on that is
 //! cleaned whatever happens, and the question whether this machine can mount at all.
 #![allow(dead_code, unreachable_pub)] // each test program uses its part
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
 
 pub mod tiny;
 
@@ -40,13 +41,25 @@ fn device() -> std::io::Result<fs::File> {
 pub struct Place(pub PathBuf);
 
 impl Place {
+    /// A directory.
     pub fn new(what: &str) -> Place {
+        let place = Place::free(what);
+        fs::create_dir(&place.0).unwrap();
+        place
+    }
+
+    /// A file.
+    pub fn file(what: &str) -> Place {
+        let place = Place::free(what);
+        fs::write(&place.0, b"").unwrap();
+        place
+    }
+
+    fn free(what: &str) -> Place {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("filo-{what}-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Place(path)
+        Place(std::env::temp_dir().join(name))
     }
 
     pub fn join(&self, name: &str) -> PathBuf {
@@ -69,7 +82,7 @@ impl Drop for Place {
                 break;
             }
         }
-        let _ = fs::remove_dir(&self.0);
+        let _ = fs::remove_dir(&self.0).or_else(|_| fs::remove_file(&self.0));
     }
 }
 

@@ -15,6 +15,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 const ROOT: u64 = 100;
+/// The largest file, in bytes.
+const LARGEST: u64 = 1 << 24;
 
 pub struct Tiny {
     inodes: Mutex<BTreeMap<u64, Inode>>,
@@ -64,6 +66,20 @@ impl Tiny {
             let inode = inodes.get_mut(&entry.cookie.0).unwrap();
             inode.data = data.as_bytes().to_vec();
             inode.attr.size = data.len() as u64;
+        }
+        tiny
+    }
+
+    /// One file and nothing else: a root that is no directory.
+    pub fn file() -> Tiny {
+        let tiny = Tiny::new();
+        {
+            let mut inodes = tiny.inodes();
+            let root = inodes.get_mut(&ROOT).unwrap();
+            root.attr = Attr { mode: 0o644, ..Attr::new(ROOT, Kind::Regular) };
+            root.names.clear();
+            root.data = b"alone\n".to_vec();
+            root.attr.size = 6;
         }
         tiny
     }
@@ -166,7 +182,7 @@ impl Tiny {
 }
 
 impl FileSystem for Tiny {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "tiny"
     }
 
@@ -327,6 +343,9 @@ impl FileSystem for Tiny {
                 attr.mode &= 0o1777;
             }
             if let Some(size) = set.size {
+                if size > LARGEST {
+                    return Err(Errno::EFBIG);
+                }
                 attr.size = size;
                 inode.data.resize(size as usize, 0);
             }
@@ -426,6 +445,9 @@ impl FileSystem for Tiny {
     ) -> Result<usize> {
         let mut inodes = self.inodes();
         let inode = inodes.get_mut(&node.cookie().0).ok_or(Errno::ESTALE)?;
+        if offset > LARGEST {
+            return Err(Errno::EFBIG);
+        }
         let mut written = 0;
         while data.remaining() > 0 {
             let chunk = data.chunk();
