@@ -48,6 +48,7 @@ fn files_are_read_written_and_listed() {
     assert_eq!(errno(fs::metadata(on.join("big"))), 2, "ENOENT");
     let numbers = rustix::fs::statvfs(&on.place.0).unwrap();
     assert_eq!((numbers.f_blocks, numbers.f_bfree, numbers.f_frsize), (1000, 500, 4096));
+    assert_eq!(numbers.f_namemax, 255);
     let line = on.place.mounted().unwrap();
     assert!(line.contains(" - fuse.filo tiny: "), "{line}");
     assert!(line.contains("nosuid,nodev") && line.contains("default_permissions"), "{line}");
@@ -350,6 +351,24 @@ fn extended_attributes_with_and_without_room() {
     assert_eq!(large[..5000], value);
     let missing = rustix::fs::getxattr(&path, c"user.b", &mut large);
     assert_eq!(missing, Err(rustix::io::Errno::NODATA));
+}
+
+#[test]
+fn an_aborted_connection_leaves_no_dead_mount() {
+    if !can_mount() {
+        return;
+    }
+    let on = Mounted::new("abort");
+    let line = on.place.mounted().unwrap();
+    let minor = line.split(' ').nth(2).unwrap().split_once(':').unwrap().1;
+    let control = support::Place::new("control");
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("none", &control.0, "fusectl", flags, None).unwrap();
+    let abort = control.join(minor).join("abort");
+    fs::write(abort, "1").unwrap();
+    let report = on.session.wait();
+    assert!(report.aborted);
+    assert_eq!(on.place.mounted(), None);
 }
 
 #[test]
