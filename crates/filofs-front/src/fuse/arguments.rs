@@ -29,7 +29,7 @@ pub(super) fn make_how(mode: u32, umask: u32, flags: OpenFlags) -> MakeHow {
 }
 
 /// What SETATTR wants changed.
-pub(super) fn wishes(node: &Node, arg: &abi::SetattrIn) -> Result<SetAttr> {
+pub(super) fn wishes(node: &Node, arg: &abi::SetattrIn) -> SetAttr {
     use abi::SetattrValid as Valid;
     let has = |flag| arg.valid.contains(flag);
     let time = |flag, now, secs: u64, nanos| {
@@ -37,11 +37,8 @@ pub(super) fn wishes(node: &Node, arg: &abi::SetattrIn) -> Result<SetAttr> {
             if has(now) { SetTime::Now } else { SetTime::At(Time::new(secs as i64, nanos)) }
         })
     };
-    if has(Valid::SIZE) && arg.size > i64::MAX as u64 {
-        return Err(Errno::EFBIG);
-    }
     let chown = arg.valid.intersects(Valid::UID | Valid::GID);
-    Ok(SetAttr {
+    SetAttr {
         mode: has(Valid::MODE).then_some(arg.mode & 0o7777),
         uid: has(Valid::UID).then_some(Uid(arg.uid)),
         gid: has(Valid::GID).then_some(Gid(arg.gid)),
@@ -52,7 +49,7 @@ pub(super) fn wishes(node: &Node, arg: &abi::SetattrIn) -> Result<SetAttr> {
         // With HANDLE_KILLPRIV_V2 the kernel says it for a change of size only, and leaves that
         // of the owner to us: chown(2) clears the bits of whatever is no directory, whoever asks.
         kill_priv: has(Valid::KILL_SUIDGID) || (chown && node.kind() != Kind::Directory),
-    })
+    }
 }
 
 /// A lock as it was asked for.

@@ -51,7 +51,7 @@ impl Ask<'_> {
             Operation::Setattr { arg } => {
                 let with = arg.valid.contains(abi::SetattrValid::OPEN_ID);
                 let (node, open) = self.node_and_open(with, arg.open_id)?;
-                let attr = mount.setattr(cx, &node, open.as_ref(), &wishes(&node, &arg)?)?;
+                let attr = mount.setattr(cx, &node, open.as_ref(), &wishes(&node, &arg))?;
                 answer.plain(&reply::attr(unique, ledger.face.attr(node.kind(), &attr)?));
             }
             Operation::Readlink => {

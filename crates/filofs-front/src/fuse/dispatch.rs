@@ -147,3 +147,6 @@ fn refuse(malformed: &Malformed, outlet: &dyn Outlet) {
         outlet.send(reply::error(unique, malformed.errno()).as_bytes(), &[]);
     }
 }
+
+#[cfg(test)]
+mod tests;
