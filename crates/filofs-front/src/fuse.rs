@@ -30,7 +30,9 @@
 //! | `device`, `buffer` | the descriptor and the memory of one message |
 //! | `crew` | the threads |
 //! | `terms` | what INIT settles, computed in one place |
-//! | `dispatch` | each opcode to its operation, and the answer |
+//! | `dispatch` | each message: what it is, and that it is answered |
+//! | `ask`, `arguments` | each opcode to its operation |
+//! | `answer` | the way back of one request |
 //! | `face` | how nodes and attributes look on the wire |
 //! | `listing` | directory buffers |
 //! | `caller` | the caller's groups |
@@ -40,6 +42,9 @@
 //!
 //! Reference: fuse(4), mount.fuse3(8), `include/uapi/linux/fuse.h`.
 
+mod answer;
+mod arguments;
+mod ask;
 mod buffer;
 mod caller;
 mod crew;

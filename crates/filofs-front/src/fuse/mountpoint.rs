@@ -68,12 +68,17 @@ impl Mountpoint {
         Ok((device, Mountpoint { path, how, id }))
     }
 
+    /// Whether the mount is certainly still there.
+    pub(super) fn there(&self) -> bool {
+        self.id.is_some() && mount_id(&self.path) == self.id
+    }
+
     /// Takes the mount away; lazily, it goes out of sight now and ends with its last use. A mount
     /// that is gone already is success.
     ///
     /// Errors: [`MountError::Busy`].
     pub(super) fn unmount(&self, lazy: bool) -> Result<(), MountError> {
-        if self.id.is_some() && mount_id(&self.path) != self.id {
+        if self.id.is_some() && !self.there() {
             return Ok(());
         }
         match self.how {

@@ -194,6 +194,13 @@ impl Shared {
     /// The connection has ended: the last words to the file system.
     fn finish(&self) {
         let report = self.count();
+        // A connection that was aborted, by a person or a timeout, stays in the mount table and
+        // answers everybody with an error.
+        if self.mountpoint.there()
+            && let Err(error) = self.mountpoint.unmount(true)
+        {
+            log::error!("the connection has ended, and a dead mount is left behind: {error}");
+        }
         // Nobody can be asked any more: what is open is released, what is written is synced.
         if let Err(errno) = self.mount.unmount_now(&Context::internal(), UnmountFlags::FORCE) {
             log::error!("{:?}: {errno}", self.mount);

@@ -1,0 +1,63 @@
+//! `Answer`: the way back of one request.
+
+use super::device::Outlet;
+use filofs::{Errno, Result};
+use filofs_wire::errno::ReplyErrno;
+use filofs_wire::reply::{self, Message};
+use std::cell::Cell;
+use zerocopy::{Immutable, IntoBytes};
+
+/// The way an answer goes: at most once.
+pub(super) struct Answer<'a> {
+    outlet: &'a dyn Outlet,
+    /// The request's id.
+    pub(super) unique: u64,
+    sent: Cell<bool>,
+}
+
+impl<'a> Answer<'a> {
+    pub(super) const fn new(outlet: &'a dyn Outlet, unique: u64) -> Answer<'a> {
+        Answer { outlet, unique, sent: Cell::new(false) }
+    }
+
+    /// Whether it was sent, or could not be.
+    pub(super) fn given(&self) -> bool {
+        self.sent.get()
+    }
+
+    /// Sends; false when nobody got it.
+    pub(super) fn send<T: IntoBytes + Immutable + Copy>(
+        &self,
+        message: &Message<T>,
+        data: &[u8],
+    ) -> bool {
+        !self.sent.replace(true) && self.outlet.send(message.as_bytes(), data)
+    }
+
+    /// An error.
+    pub(super) fn error(&self, errno: Errno) {
+        self.send(&reply::error(self.unique, wire(errno)), &[]);
+    }
+
+    /// A message without data.
+    pub(super) fn plain<T: IntoBytes + Immutable + Copy>(&self, message: &Message<T>) -> bool {
+        self.send(message, &[])
+    }
+
+    /// Success with nothing to say.
+    pub(super) fn empty(&self) -> bool {
+        self.plain(&reply::empty(self.unique))
+    }
+
+    /// Sends the first `len` bytes of the window.
+    pub(super) fn data(&self, window: &[u8], len: usize) -> Result<bool> {
+        let data = window.get(..len).ok_or(Errno::EIO)?;
+        let message = reply::data(self.unique, len).map_err(|_| Errno::EIO)?;
+        Ok(self.send(&message, data))
+    }
+}
+
+/// "No such operation, never ask again", toward the kernel.
+fn wire(errno: Errno) -> ReplyErrno {
+    if errno == Errno::MISSING { ReplyErrno::ENOSYS } else { ReplyErrno::or_eproto(errno.raw()) }
+}
