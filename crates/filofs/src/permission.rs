@@ -52,7 +52,8 @@ pub fn access(cx: &Context<'_>, attr: &Attr, acl: Option<&Acl>, want: Access) ->
         _ if cx.in_group(attr.gid) => attr.mode >> 3,
         _ => attr.mode,
     };
-    if want.bits() & !given & 0o7 == 0 { Ok(()) } else { Err(Errno::EACCES) }
+    let given = Access::from_bits_truncate(given);
+    if given.contains(want) { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// Whether the caller may walk through a directory. Errors: ENOTDIR, EACCES.
