@@ -347,7 +347,10 @@ impl Process {
         let (mut from, mut path) = (from.clone(), path.to_vec());
         loop {
             let Parent { dir, last, slash } = walk.parent(&from, &path)?;
-            let Last::Name(name) = last else { return Err(Errno::EISDIR) };
+            let Last::Name(name) = last else {
+                let exclusive = flags.has(OpenFlags::EXCL);
+                return Err(if exclusive { Errno::EEXIST } else { Errno::EISDIR });
+            };
             if slash {
                 return Err(Errno::EISDIR);
             }
