@@ -1,5 +1,6 @@
 //! Who may do what.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 

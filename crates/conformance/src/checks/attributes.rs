@@ -1,5 +1,6 @@
 //! Mode, owner, times, set-id bits, inode flags.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 use filofs::FallocateFlags;

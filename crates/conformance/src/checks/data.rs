@@ -1,5 +1,6 @@
 //! Reading, writing, sizes.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 use filofs_front::local::Whence;

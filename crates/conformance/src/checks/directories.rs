@@ -1,5 +1,6 @@
 //! Listing directories.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 use filofs_front::local::Whence;
@@ -178,7 +179,7 @@ checks! {
 /// that fits the name having come or gone.
 fn race(s: &dyn Subject, number: usize) {
     for _ in 0..150 {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             match s.open(b"rename.test1", MAKE, 0o644) {
                 Ok(fd) => s.close(fd).unwrap(),
                 Err(errno) => assert_eq!(errno, Errno::ENOENT),

@@ -1,5 +1,6 @@
 //! What only a kernel can do with a file system: mappings, sockets, pipes, programs.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 use crate::os::mapped;

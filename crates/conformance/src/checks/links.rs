@@ -1,5 +1,6 @@
 //! Hard and symbolic links.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 

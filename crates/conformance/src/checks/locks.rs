@@ -1,5 +1,6 @@
 //! Advisory locks, handles.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 use filofs::{Lock, LockKind};

@@ -1,5 +1,6 @@
 //! Making and removing files and directories.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 use filofs_front::local::O_TMPFILE;

@@ -1,5 +1,6 @@
 //! rename(2) and renameat2(2).
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 

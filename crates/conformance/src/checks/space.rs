@@ -1,5 +1,6 @@
 //! Sparse files, fallocate, the largest file, the full disk, statvfs.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 use filofs::FallocateFlags as F;

@@ -1,5 +1,6 @@
 //! Path resolution, path_resolution(7).
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 use filofs_front::local::{O_PATH, O_TMPFILE};

@@ -1,5 +1,6 @@
 //! Extended attributes and access control lists.
 
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
 use filofs::{ACL_ACCESS, ACL_DEFAULT, Acl, AclEntry, AclTag, Gid, Uid, XattrFlags};
