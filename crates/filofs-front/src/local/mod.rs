@@ -42,7 +42,8 @@ pub use files::{O_CREAT, O_PATH, O_TMPFILE, Whence};
 pub use process::{Fd, Process};
 
 use filofs::{
-    Attr, Errno, FileSystem, Identity, Mount, Notice, RequestId, Result, Stack, Uid, Upward,
+    Attr, Errno, FileSystem, Identity, LockTable, Mount, Notice, RequestId, Result, Stack, Uid,
+    Upward,
 };
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -50,15 +51,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 /// A mount as the root directory of a machine of its own. Cheap to clone: all clones are one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Local(Arc<Machine>);
 
-#[derive(Debug)]
 struct Machine {
     mount: Arc<Mount>,
     requests: AtomicU64,
     pids: AtomicU32,
-    locks: locks::Table,
+    /// For a file system that keeps none.
+    locks: LockTable,
     /// What the file system said unasked, when the mount was started here.
     notices: Mutex<Option<Receiver<Notice>>>,
 }
@@ -70,7 +71,7 @@ impl Local {
             mount,
             requests: AtomicU64::new(1),
             pids: AtomicU32::new(1),
-            locks: locks::Table::default(),
+            locks: LockTable::new(),
             notices: Mutex::new(None),
         }))
     }
@@ -115,6 +116,12 @@ impl Local {
 
     fn next_pid(&self) -> filofs::Pid {
         filofs::Pid(self.0.pids.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.mount.fmt(f)
     }
 }
 

@@ -97,15 +97,10 @@ impl Process {
         self.umask.swap(mask & 0o777, Ordering::Relaxed)
     }
 
-    /// Ends what its threads wait for (a lock) with EINTR, until [`Process::resume`].
+    /// Ends the call that waits at this moment (for a lock) with EINTR, as a signal that is
+    /// caught does. Without one it does nothing.
     pub fn interrupt(&self) {
         self.cancel.cancel();
-        self.local.0.locks.wake();
-    }
-
-    /// Forgets an interrupt.
-    pub fn resume(&self) {
-        self.cancel.reset();
     }
 
     /// Changes the working directory, chdir(2). Errors: ENOENT, ENOTDIR, EACCES.
@@ -169,6 +164,7 @@ impl Process {
 
     /// The context of one system call.
     pub(super) fn cx(&self) -> Context<'_> {
+        self.cancel.reset();
         Context {
             request: self.local.next_request(),
             uid: self.uid,
@@ -244,7 +240,7 @@ impl Process {
             return Ok(());
         }
         let cx = self.cx();
-        self.local.0.locks.forget_process(&file.node, self.lock_owner());
+        self.local.0.locks.release(file.node.cookie(), self.lock_owner());
         match self.mount().flush(&cx, &file.node, open, self.lock_owner()) {
             Err(Errno::MISSING) => Ok(()),
             answer => answer,
@@ -265,7 +261,7 @@ impl Drop for Description {
     fn drop(&mut self) {
         let Some(open) = &self.open else { return };
         let owner = LockOwner(open.id().0);
-        self.local.0.locks.forget_open(&self.node, owner);
+        self.local.0.locks.release_flock(self.node.cookie(), owner);
         if self.mount.opens().remove(open.id()).is_ok() {
             let how = ReleaseHow { owner: Some(owner) };
             let _ = self.mount.release(&Context::internal(), &self.node, open, how);
