@@ -2,3 +2,4 @@
 //! links us) into operations of a [`filofs::Mount`].
 
 pub mod fuse;
+pub mod local;

@@ -184,6 +184,7 @@ mod notice;
 mod open;
 mod operations;
 mod opset;
+pub mod permission;
 mod profile;
 mod slots;
 mod stack;

@@ -1,0 +1,112 @@
+//! What only a kernel can do with a file system: mappings, sockets, pipes, programs.
+
+#[allow(clippy::wildcard_imports)] // the words that all checks are written in
+use super::*;
+use crate::Abilities;
+use crate::os::mapped;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::Command;
+
+const KERNEL: Abilities = Abilities::KERNEL;
+
+fn host(s: &dyn Subject, name: &str) -> PathBuf {
+    s.host_path().unwrap().join(name)
+}
+
+checks! {
+    "a mapping and reads see each other's bytes", "mmap(2)", KERNEL, |s| {
+        let data = pattern(20_000, 20);
+        s.write_file(b"f", &data).unwrap();
+        mapped(&host(s, "f"), 20_000, |map| {
+            assert!(map == &data[..]);
+            map[5000..5005].copy_from_slice(b"mmap!");
+            let fd = s.open(b"f", RW, 0).unwrap();
+            let mut buffer = [0; 5];
+            assert_eq!(s.pread(fd, &mut buffer, 5000), Ok(5));
+            assert_eq!(&buffer, b"mmap!");
+            assert_eq!(s.pwrite(fd, b"write", 9000), Ok(5));
+            assert_eq!(&map[9000..9005], b"write");
+            s.close(fd).unwrap();
+        });
+        let now = s.read_file(b"f").unwrap();
+        assert_eq!(&now[5000..5005], b"mmap!");
+        assert_eq!(&now[9000..9005], b"write");
+        assert_eq!(now.len(), 20_000);
+    }
+    "two mappings of one file are one memory", "mmap(2)", KERNEL, |s| {
+        s.write_file(b"f", &[0; 8192]).unwrap();
+        mapped(&host(s, "f"), 8192, |one| {
+            mapped(&host(s, "f"), 8192, |two| {
+                one[100] = 7;
+                assert_eq!(two[100], 7);
+                two[8000] = 8;
+                assert_eq!(one[8000], 8);
+            });
+        });
+        let now = s.read_file(b"f").unwrap();
+        assert_eq!((now[100], now[8000]), (7, 8));
+    }
+    "a mapping past the end of the file never lengthens it", "mmap(2)", KERNEL, |s| {
+        s.write_file(b"f", b"short").unwrap();
+        mapped(&host(s, "f"), 4096, |map| {
+            map[100] = b'x';
+            map[0] = b'S';
+        });
+        assert_eq!(s.read_file(b"f").unwrap(), b"Short");
+    }
+    "a mapping keeps an unlinked file", "mmap(2)", KERNEL, |s| {
+        s.write_file(b"f", &[b'k'; 4096]).unwrap();
+        mapped(&host(s, "f"), 4096, |map| {
+            s.unlink(b"f").unwrap();
+            assert!(map.iter().all(|b| *b == b'k'));
+            map[0] = b'l';
+            assert_eq!(map[0], b'l');
+        });
+    }
+    "a socket's name is bound and connected to", "unix(7)", KERNEL, |s| {
+        let listener = UnixListener::bind(host(s, "sock")).unwrap();
+        assert_eq!(s.lstat(b"sock").unwrap().kind, Kind::Socket);
+        let mut client = UnixStream::connect(host(s, "sock")).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        client.write_all(b"through").unwrap();
+        let mut buffer = [0; 7];
+        server.read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"through");
+        assert_eq!(s.open(b"sock", RO, 0).err(), Some(Errno::ENXIO));
+        assert!(UnixListener::bind(host(s, "sock")).is_err(), "the name is taken");
+    }
+    "a pipe's two ends meet", "fifo(7)", KERNEL, |s| {
+        s.mknod(b"pipe", Kind::Fifo, 0o644, Device::default()).unwrap();
+        let path = host(s, "pipe");
+        std::thread::scope(|scope| {
+            scope.spawn(|| std::fs::write(&path, b"down the pipe").unwrap());
+            assert_eq!(s.read_file(b"pipe").unwrap(), b"down the pipe");
+        });
+        assert_eq!(s.open(b"pipe", WO.with(OpenFlags::NONBLOCK), 0).err(), Some(Errno::ENXIO));
+    }
+    "a program runs, and needs its x bit", "execve(2)", KERNEL, |s| {
+        s.write_file(b"program", b"#!/bin/sh\necho ran \"$1\"\n").unwrap();
+        s.chmod(b"program", 0o644).unwrap();
+        let refused = Command::new(host(s, "program")).output().unwrap_err();
+        assert_eq!(Errno::from(refused), Errno::EACCES);
+        s.chmod(b"program", 0o755).unwrap();
+        let output = Command::new(host(s, "program")).arg("well").output().unwrap();
+        assert_eq!(output.stdout, b"ran well\n");
+    }
+    "a read into a bad address is EFAULT", "D.7 read_fault", KERNEL, |s| {
+        s.write_file(b"f", b"data").unwrap();
+        assert_eq!(crate::os::read_to_nowhere(&host(s, "f")), Errno::EFAULT);
+        assert_eq!(s.read_file(b"f").unwrap(), b"data");
+    }
+    "the largest request of a program arrives whole", "write(2)", KERNEL, |s| {
+        let data = pattern(9 << 20, 21);
+        let fd = create(s, b"f");
+        assert_eq!(s.write(fd, &data), Ok(data.len()));
+        let mut buffer = vec![0; data.len()];
+        assert_eq!(s.pread(fd, &mut buffer, 0), Ok(data.len()));
+        assert!(buffer == data);
+        s.close(fd).unwrap();
+    }
+}

@@ -1,0 +1,60 @@
+//! The list of checks over bases, layers and front ends. Each cell is a test and reports itself.
+
+mod stacks;
+
+use conformance::run::run;
+use conformance::{Abilities, checks};
+use stacks::{Base, Front, LAYERS, Mounted};
+
+/// Checks whose answer is not filo's to give, or that wait for something: each with its reason.
+const EXCEPT: &[(&str, &str)] = &[];
+
+fn cell(base: Base, layers: &str, front: Front) {
+    let label = format!("{base:?} x [{layers}] x {front:?}");
+    let Some(mounted) = Mounted::new(base, layers, front) else { return };
+    let list = checks::all().filter(|check| !check.needs.contains(Abilities::SMALL));
+    let report = run(list, &*mounted.ground(), EXCEPT);
+    mounted.end();
+    report.settle(&label);
+}
+
+macro_rules! cells {
+    ($($name:ident: $base:ident, $layers:expr, $front:ident;)*) => {$(
+        #[test]
+        fn $name() {
+            cell(Base::$base, LAYERS[$layers], Front::$front);
+        }
+    )*};
+}
+
+cells! {
+    mem_local: Mem, 0, Local;
+    mem_null_local: Mem, 1, Local;
+    mem_three_nulls_local: Mem, 2, Local;
+    mem_trace_local: Mem, 3, Local;
+    dir_local: Dir, 0, Local;
+    dir_null_local: Dir, 1, Local;
+    dir_three_nulls_local: Dir, 2, Local;
+    dir_trace_local: Dir, 3, Local;
+    mem_fuse: Mem, 0, Fuse;
+    mem_null_fuse: Mem, 1, Fuse;
+    mem_three_nulls_fuse: Mem, 2, Fuse;
+    mem_trace_fuse: Mem, 3, Fuse;
+    dir_fuse: Dir, 0, Fuse;
+    dir_null_fuse: Dir, 1, Fuse;
+    dir_three_nulls_fuse: Dir, 2, Fuse;
+    dir_trace_fuse: Dir, 3, Fuse;
+}
+
+/// A file system that can be filled up: only `mem` is small enough.
+#[test]
+fn a_small_mem_is_full_as_it_should_be() {
+    for front in [Front::Local, Front::Fuse] {
+        let Some(mounted) = Mounted::small(front) else { continue };
+        let list = checks::all().filter(|check| check.needs.contains(Abilities::SMALL));
+        let report = run(list, &*mounted.ground(), &[]);
+        mounted.end();
+        assert!(report.passed > 0);
+        report.settle(&format!("small Mem x {front:?}"));
+    }
+}

@@ -1,0 +1,222 @@
+//! The cells of the matrix: a base, layers and a front end, in use.
+
+#![allow(dead_code)] // each test uses what it needs
+
+use conformance::os::{TempDir, may_become_users};
+use conformance::run::{Ground, LocalGround, OsGround};
+use conformance::{Abilities, Subject};
+use filofs::{FileSystem, Identity, Layer, Mount, Stack};
+use filofs_bases::dir::{Dir, DirOptions};
+use filofs_bases::mem::{Mem, Settings};
+use filofs_front::fuse::{FuseOptions, Session};
+use filofs_front::local::Local;
+use filofs_layers::null::Null;
+use filofs_layers::readonly::ReadOnly;
+use filofs_layers::trace::Trace;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The layers of the matrix.
+pub const LAYERS: [&str; 4] = ["", "null", "null null null", "trace"];
+
+/// What is at the bottom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Base {
+    /// In memory.
+    Mem,
+    /// A directory of the host.
+    Dir,
+}
+
+/// What is on top.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Front {
+    /// In-process.
+    Local,
+    /// Mounted.
+    Fuse,
+}
+
+/// A stack in use. Everything it needed is gone when it is dropped.
+pub struct Mounted {
+    local: Option<Local>,
+    session: Option<Session>,
+    point: Option<TempDir>,
+    below: Option<TempDir>,
+    base: Base,
+    small: bool,
+}
+
+impl Mounted {
+    /// `None`, said, when this machine cannot.
+    pub fn new(base: Base, layers: &str, front: Front) -> Option<Mounted> {
+        Self::with(base, built(layers), front, Settings::default())
+    }
+
+    /// A `mem` of 8 MiB.
+    pub fn small(front: Front) -> Option<Mounted> {
+        let settings = Settings { size: 8 << 20, ..Settings::default() };
+        Self::with(Base::Mem, Vec::new(), front, settings)
+    }
+
+    /// With layers of one's own, bottom to top.
+    pub fn with(
+        base: Base,
+        layers: Vec<Box<dyn Layer>>,
+        front: Front,
+        settings: Settings,
+    ) -> Option<Mounted> {
+        if !possible(front) {
+            return None;
+        }
+        let below = (base == Base::Dir).then(TempDir::new);
+        let bottom: Arc<dyn FileSystem> = match &below {
+            Some(below) => Arc::new(Dir::open(below.path(), DirOptions::default()).unwrap()),
+            None => Arc::new(Mem::new(settings)),
+        };
+        let stack = Stack::new(bottom, layers).unwrap();
+        let small = settings.size <= 64 << 20;
+        let mut mounted = Mounted { local: None, session: None, point: None, below, base, small };
+        match front {
+            Front::Local => mounted.local = Some(Local::over_stack(stack).unwrap()),
+            Front::Fuse => mounted.mount(stack),
+        }
+        Some(mounted)
+    }
+
+    fn mount(&mut self, stack: Stack) {
+        let point = TempDir::new();
+        let shown = point.path().display().to_string();
+        let identity = Identity::new(&stack.describe(), "filo", &shown).unwrap();
+        let mount = Arc::new(Mount::new(stack, identity).unwrap());
+        let options = FuseOptions {
+            allow_other: true,
+            nosuid: false,
+            nodev: false,
+            ..FuseOptions::default()
+        };
+        let session = Session::start(mount, point.path(), &options).unwrap();
+        self.session = Some(session);
+        self.point = Some(point);
+    }
+
+    /// Where checks can be run.
+    pub fn ground(&self) -> Box<dyn Ground> {
+        match (&self.local, &self.point) {
+            (Some(local), _) => Box::new(LocalGround(local.clone())),
+            (None, Some(point)) => {
+                Box::new(OsGround { path: point.path().to_owned(), abilities: self.abilities() })
+            }
+            (None, None) => unreachable!("it is one or the other"),
+        }
+    }
+
+    /// Root in the top directory.
+    pub fn root(&self) -> Box<dyn Subject> {
+        match (&self.local, &self.point) {
+            (Some(local), _) => {
+                let process = local.process();
+                process.umask(0);
+                Box::new(process)
+            }
+            (None, Some(point)) => {
+                Box::new(conformance::os::OsProcess::new(point.path(), self.abilities()))
+            }
+            (None, None) => unreachable!("it is one or the other"),
+        }
+    }
+
+    /// Where it is mounted.
+    pub fn point(&self) -> Option<&Path> {
+        self.point.as_ref().map(TempDir::path)
+    }
+
+    /// The directory of the host below.
+    pub fn below(&self) -> Option<&Path> {
+        self.below.as_ref().map(TempDir::path)
+    }
+
+    /// The mount.
+    pub fn mounted(&self) -> &Arc<Mount> {
+        match (&self.local, &self.session) {
+            (Some(local), _) => local.mount(),
+            (None, Some(session)) => session.mount(),
+            (None, None) => unreachable!("it is one or the other"),
+        }
+    }
+
+    fn abilities(&self) -> Abilities {
+        let mut abilities = Abilities::KERNEL
+            | Abilities::ACL
+            | Abilities::CHATTR
+            | Abilities::HANDLES
+            | Abilities::SPARSE
+            | Abilities::ZERO
+            | Abilities::USERS
+            | Abilities::WHITEOUT;
+        abilities.set(Abilities::SMALL, self.small);
+        abilities
+    }
+
+    /// Unmounts, and checks that nothing is left of what was used.
+    pub fn end(mut self) {
+        if let Some(session) = self.session.take() {
+            // A process that ended a moment ago may still hold the mount.
+            let mut answer = session.unmount(false);
+            for _ in 0..100 {
+                if answer.is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+                answer = session.unmount(false);
+            }
+            answer.unwrap();
+            let report = session.wait();
+            assert_eq!(report.opens, 0, "open files are left: {report:?}");
+        }
+        if let Some(local) = self.local.take() {
+            assert_eq!(local.mount().opens().len(), 0, "open files are left");
+            assert_eq!(local.mount().nodes().len(), 1, "nodes are left besides the root");
+            assert_eq!(local.mount().counters().panics(), 0, "something panicked");
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            let _ = session.unmount(true);
+            session.wait();
+        }
+    }
+}
+
+/// Layers by name, bottom to top.
+pub fn built(words: &str) -> Vec<Box<dyn Layer>> {
+    words
+        .split_whitespace()
+        .map(|word| -> Box<dyn Layer> {
+            match word {
+                "null" => Box::new(Null),
+                "readonly" => Box::new(ReadOnly),
+                "trace" => Box::new(Trace::new(Box::new(std::io::sink()), Duration::ZERO)),
+                other => unreachable!("{other}"),
+            }
+        })
+        .collect()
+}
+
+/// Whether this machine can; a skip is said, and a failure where everything is required.
+pub fn possible(front: Front) -> bool {
+    let lack = if !may_become_users() {
+        "root"
+    } else if front == Front::Fuse && !Path::new("/dev/fuse").exists() {
+        "/dev/fuse"
+    } else {
+        return true;
+    };
+    assert!(std::env::var_os("FILO_REQUIRE").is_none_or(|v| v != "1"), "this needs {lack}");
+    println!("skipped: this needs {lack}");
+    false
+}
