@@ -182,7 +182,10 @@ impl Host {
             if mounts.len() >= MOST_MOUNTS {
                 return None;
             }
-            let fd = sys::duplicate(fd).ok()?;
+            // open_by_handle_at(2) takes no O_PATH descriptor for the mount. A mount is met by
+            // its topmost directory first.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let fd = rustix::fs::openat(fd, c".", flags, Mode::empty()).ok()?;
             mounts.insert(mount, (dev, Arc::new(fd)));
         }
         Some((handle, mount))

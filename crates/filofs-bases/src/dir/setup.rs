@@ -113,7 +113,7 @@ impl Dir {
             Mode::empty(),
         );
         let sync = sync.map_err(|e| wrong(up(e), "cannot be read"))?;
-        let handles = rights.opens_handles() && has_handles(&root);
+        let handles = rights.opens_handles() && has_handles(&sync);
         let settings = Settings {
             rights,
             remember: options.remember,
