@@ -483,6 +483,8 @@ mod tests {
         fs.mem.setlk(&fs.cx, &node, &open, other, whole, false).unwrap();
         fs.mem.flush(&fs.cx, &node, &open, other).unwrap();
         fs.mem.release(&fs.cx, &node, &open, ReleaseHow { owner: Some(owner) }).unwrap();
+        // A client that died without a word: they go with the file.
+        fs.mem.setlk(&fs.cx, &node, &open, other, whole, false).unwrap();
         fs.unlink("f").unwrap();
         drop((node, open));
         fs.assert_empty();
