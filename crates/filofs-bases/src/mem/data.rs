@@ -101,6 +101,7 @@ pub(super) fn fallocate(
             pages.zero(offset, end);
         }
     }
+    // No flag says so here; whoever is not known to be the super-user keeps no set-id bits.
     locked(&inode.meta).written(inode, cx.uid != Uid::ROOT);
     Ok(())
 }
