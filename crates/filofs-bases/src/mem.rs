@@ -36,10 +36,10 @@ mod xattr;
 pub use settings::{DEFINITION, Settings};
 
 use filofs::{
-    Attr, Context, Cookie, CopyHow, Created, DirEntry, DirOffset, DirSink, Entry, FallocateFlags,
-    FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name, Node, Open,
-    OpenFlags, OpenHow, Opened, OpenedFlags, PollEvents, Profile, ReleaseHow, RenameFlags, Result,
-    Seek, SetAttr, Sink, Source, Statfs, Time, Uid, WriteFlags, XattrFlags,
+    Attr, Context, Cookie, CopyHow, Created, DirEntry, DirOffset, DirSink, Entry, Errno,
+    FallocateFlags, FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name,
+    Node, Open, OpenFlags, OpenHow, Opened, OpenedFlags, PollEvents, Profile, ReleaseHow,
+    RenameFlags, Result, Seek, SetAttr, Sink, Source, Statfs, Time, Uid, WriteFlags, XattrFlags,
 };
 use inode::Inode;
 use pages::PAGE;
@@ -78,6 +78,7 @@ impl FileSystem for Mem {
             negative_ttl: Inode::TTL,
             locks: true,
             exportable: true,
+            // It could be; but then FUSE says who asks only where something is made.
             idmapped: false,
         }
     }
@@ -173,7 +174,7 @@ impl FileSystem for Mem {
         how: MakeHow,
     ) -> Result<Entry> {
         match kind {
-            Kind::Directory | Kind::Symlink => Err(filofs::Errno::EPERM),
+            Kind::Directory | Kind::Symlink => Err(Errno::EPERM),
             _ => Ok(tree::make(cx, dir, name, kind, &how)?.entry()),
         }
     }
@@ -206,7 +207,7 @@ impl FileSystem for Mem {
         let (inode, new) = tree::create(cx, dir, name, &how)?;
         if !new {
             if inode.kind == Kind::Directory {
-                return Err(filofs::Errno::EISDIR);
+                return Err(Errno::EISDIR);
             }
             data::open(&inode, how.flags, how.kill_priv)?;
         }

@@ -101,6 +101,7 @@ pub(super) fn fallocate(
             pages.zero(offset, end);
         }
     }
+    // No flag says so here; whoever is not known to be the super-user keeps no set-id bits.
     locked(&inode.meta).written(inode, cx.uid != Uid::ROOT);
     Ok(())
 }
@@ -200,10 +201,12 @@ impl Meta {
     fn guard(&self, set: &SetAttr) -> Result<()> {
         let at = |time: Option<SetTime>| matches!(time, Some(SetTime::At(_)));
         let owned = set.mode.is_some() || set.uid.is_some() || set.gid.is_some();
+        // A cache brings the times of data it wrote before the flag was set.
+        let mtime = set.mtime.filter(|_| set.ctime.is_none() || set.atime.is_some());
         let refused = if self.flags.contains(FileFlags::IMMUTABLE) {
-            owned || set.size.is_some() || set.atime.is_some() || set.mtime.is_some()
+            owned || set.size.is_some() || set.atime.is_some() || mtime.is_some()
         } else if self.flags.contains(FileFlags::APPEND) {
-            owned || set.size.is_some() || at(set.atime) || at(set.mtime)
+            owned || set.size.is_some() || at(set.atime) || at(mtime)
         } else {
             false
         };

@@ -143,6 +143,7 @@ impl Directory {
 
 #[cfg(test)]
 mod tests {
+    use super::super::shared;
     use super::super::testfs::{List, NONE, TestFs, name};
     use super::*;
     use filofs::{FileSystem, MakeHow, RenameFlags};
@@ -242,7 +243,7 @@ mod tests {
         assert_eq!(fs.attr(&dir).unwrap().size as usize, 20 * MANY);
         // From the middle, while the first half goes.
         let folder = Inode::of(&dir).unwrap().folder().unwrap();
-        let middle = super::super::shared(&folder.entries).get(b"500000").unwrap().offset;
+        let middle = shared(&folder.entries).get(b"500000").unwrap().offset;
         for i in 0..MANY / 2 {
             fs.mem.unlink(cx, &dir, name(&i.to_string())).unwrap();
         }

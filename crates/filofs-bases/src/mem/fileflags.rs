@@ -206,7 +206,11 @@ mod tests {
         assert_eq!(fs.rename("f", "h", NONE), refused);
         assert_eq!(fs.rename("g", "f", NONE), refused);
         assert_eq!(fs.setxattr(&node, "user.a", b""), refused);
+        let mtime = SetAttr { mtime: Some(SetTime::Now), ..SetAttr::default() };
+        assert_eq!(fs.set(&node, mtime).map(drop), refused);
         assert_eq!(fs.attr(&node).unwrap(), before);
+        let flushed = SetAttr { ctime: Some(before.ctime), ..mtime };
+        assert!(fs.set(&node, flushed).is_ok(), "times of data written before");
         set(&fs, &node, 0).unwrap();
         fs.unlink("f").unwrap();
     }

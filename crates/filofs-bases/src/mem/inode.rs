@@ -9,8 +9,9 @@
 //!   4. `Inode::meta` of one inode
 //!   5. `Folder::parent` of one directory, a shard of the index, the lock table
 //!
-//! Inodes are dropped with none of 2 to 5 held. A directory's entries are the only thing that
-//! holds another inode, and only downward, so what is unlinked goes when its last user goes.
+//! The end of an inode takes locks of 5, so none is dropped under 4 or 5. A directory's entries
+//! are the only thing that holds another inode, and only downward, so what is unlinked goes when
+//! its last user goes.
 
 use super::directory::Directory;
 use super::fileflags::FileFlags;
@@ -305,6 +306,7 @@ impl Drop for Inode {
         };
         self.volume.space.bytes.give(stored + meta.charged());
         self.volume.space.inodes.give(names);
+        self.volume.locks.remove(Cookie(self.ino));
         self.volume.leave(self.ino);
     }
 }

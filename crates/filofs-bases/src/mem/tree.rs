@@ -2,7 +2,7 @@
 
 use super::fileflags::FileFlags;
 use super::inode::{Body, Inode};
-use super::{exclusive, now};
+use super::{exclusive, now, shared};
 use filofs::{Context, Device, Errno, Kind, MakeHow, Name, Node, OpenFlags, Result, locked};
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ pub(super) fn create(
 /// A regular file without a name.
 pub(super) fn tmpfile(cx: &Context<'_>, dir: &Node, how: &MakeHow) -> Result<Arc<Inode>> {
     let dir = Inode::arc_of(dir)?;
-    if super::shared(&dir.folder()?.entries).is_removed() {
+    if shared(&dir.folder()?.entries).is_removed() {
         return Err(Errno::ENOENT);
     }
     may_add(&dir)?;
@@ -73,7 +73,7 @@ pub(super) fn tmpfile(cx: &Context<'_>, dir: &Node, how: &MakeHow) -> Result<Arc
 }
 
 pub(super) fn lookup(dir: &Node, name: Name<'_>) -> Result<Arc<Inode>> {
-    let entries = super::shared(&Inode::of(dir)?.folder()?.entries);
+    let entries = shared(&Inode::of(dir)?.folder()?.entries);
     entries.get(name.bytes()).map(|dent| dent.inode.clone()).ok_or(Errno::ENOENT)
 }
 
@@ -81,7 +81,7 @@ pub(super) fn lookup(dir: &Node, name: Name<'_>) -> Result<Arc<Inode>> {
 pub(super) fn parent(dir: &Node) -> Result<Arc<Inode>> {
     let dir = Inode::arc_of(dir)?;
     let folder = dir.folder()?;
-    if super::shared(&folder.entries).is_removed() {
+    if shared(&folder.entries).is_removed() {
         return Err(Errno::ENOENT);
     }
     Ok(folder.parent().unwrap_or(dir))
@@ -483,6 +483,8 @@ mod tests {
         fs.mem.setlk(&fs.cx, &node, &open, other, whole, false).unwrap();
         fs.mem.flush(&fs.cx, &node, &open, other).unwrap();
         fs.mem.release(&fs.cx, &node, &open, ReleaseHow { owner: Some(owner) }).unwrap();
+        // A client that died without a word: they go with the file.
+        fs.mem.setlk(&fs.cx, &node, &open, other, whole, false).unwrap();
         fs.unlink("f").unwrap();
         drop((node, open));
         fs.assert_empty();
