@@ -5,7 +5,7 @@ use super::inode::Inode;
 use super::opened::HostOpen;
 use super::{Dir, inode, sys, up};
 use filofs::{Access, Attr, Context, Errno, Kind, Node, Open, Result, SetAttr, SetTime, Statfs};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid};
 use std::sync::Arc;
 
@@ -136,8 +136,7 @@ impl Dir {
 
     pub(super) fn do_access(&self, cx: &Context<'_>, node: &Node, want: Access) -> Result<()> {
         let fd = self.host.descriptor(&inode(node)?)?;
-        let want = rustix::fs::Access::from_bits_retain(want.bits());
-        self.host.rights.as_caller(cx, || access(fd.as_fd(), want))
+        self.host.rights.as_caller(cx, || sys::access(fd.as_fd(), want.bits()))
     }
 
     pub(super) fn do_statfs(&self, node: &Node) -> Result<Statfs> {
@@ -153,11 +152,6 @@ impl Dir {
             namelen: s.f_namemax as u32,
         })
     }
-}
-
-/// With the file system ids of the thread, which EACCESS means.
-fn access(fd: BorrowedFd<'_>, want: rustix::fs::Access) -> Result<()> {
-    rustix::fs::accessat(fd, c"", want, AtFlags::EACCESS | AtFlags::EMPTY_PATH).map_err(up)
 }
 
 fn time(set: Option<SetTime>) -> Timespec {

@@ -186,6 +186,14 @@ pub(super) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
         .map(drop)
 }
 
+/// faccessat2(2) of what is open, O_PATH or not, with the file system ids of the thread.
+pub(super) fn access(fd: BorrowedFd<'_>, want: u32) -> Result<()> {
+    let flags = libc::AT_EACCESS | libc::AT_EMPTY_PATH;
+    // SAFETY: an empty string and numbers.
+    check(unsafe { libc::syscall(libc::SYS_faccessat2, raw(fd), c"".as_ptr(), want, flags) })
+        .map(drop)
+}
+
 /// Reads entries of a directory, getdents64(2); answers how many bytes.
 pub(super) fn read_entries(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     // SAFETY: the kernel writes at most that many bytes into the slice.

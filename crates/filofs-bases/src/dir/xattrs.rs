@@ -75,9 +75,14 @@ impl Dir {
         let key = checked(key)?;
         let fd = self.host.descriptor(&inode(node)?)?;
         let path = ProcPath::of(fd.as_fd());
-        self.host
-            .rights
-            .as_caller(cx, || sys::remove_xattr(self.host.proc(), path.as_c_str(), &key))
+        let remove = || sys::remove_xattr(self.host.proc(), path.as_c_str(), &key);
+        // File capabilities die with anybody's write, and the kernel above says so by removing
+        // them in the writer's name. It lets nobody else do it without the right to.
+        if key.to_bytes() == b"security.capability" {
+            self.host.rights.as_own()?;
+            return remove();
+        }
+        self.host.rights.as_caller(cx, remove)
     }
 }
 
