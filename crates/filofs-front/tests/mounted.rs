@@ -182,6 +182,36 @@ fn a_caller_that_waits_for_a_lock_can_be_killed() {
 }
 
 #[test]
+fn a_killed_caller_goes_although_the_operation_does_not_end() {
+    if !can_mount() {
+        return;
+    }
+    let on = Mounted::new("stuck");
+    // Past the page cache, whose waiters can be killed in any case.
+    let mut reader = Command::new("dd")
+        .args(["iflag=direct", "bs=4096"])
+        .arg(format!("if={}", on.join("gate").display()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    on.tiny.wait_at_gate();
+    // A signal that is caught or ignored changes nothing.
+    let child = rustix::process::Pid::from_child(&reader);
+    rustix::process::kill_process(child, rustix::process::Signal::CHILD).unwrap();
+    thread::sleep(std::time::Duration::from_millis(300));
+    assert!(reader.try_wait().unwrap().is_none());
+    reader.kill().unwrap();
+    let (told, tells) = channel();
+    thread::spawn(move || told.send(reader.wait().unwrap().success()));
+    assert_eq!(tells.recv_timeout(FOREVER), Ok(false), "gone, and the gate is still shut");
+    // What the operation says in the end harms nobody.
+    on.tiny.open_gate();
+    assert_eq!(fs::read(on.join("gate")).unwrap(), b"in\n");
+    until("everything is released", || on.session.mount().opens().is_empty());
+}
+
+#[test]
 fn a_storm_of_signals_leaves_no_lock_behind() {
     if !can_mount() {
         return;
