@@ -182,6 +182,113 @@ fn a_caller_that_waits_for_a_lock_can_be_killed() {
 }
 
 #[test]
+fn a_killed_caller_goes_although_the_operation_does_not_end() {
+    if !can_mount() {
+        return;
+    }
+    let on = Mounted::new("stuck");
+    // Past the page cache, whose waiters can be killed in any case.
+    let mut reader = Command::new("dd")
+        .args(["iflag=direct", "bs=4096"])
+        .arg(format!("if={}", on.join("gate").display()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    on.tiny.wait_at_gate();
+    // A signal that is caught or ignored changes nothing.
+    let child = rustix::process::Pid::from_child(&reader);
+    rustix::process::kill_process(child, rustix::process::Signal::CHILD).unwrap();
+    thread::sleep(std::time::Duration::from_millis(300));
+    assert!(reader.try_wait().unwrap().is_none());
+    reader.kill().unwrap();
+    let (told, tells) = channel();
+    thread::spawn(move || told.send(reader.wait().unwrap().success()));
+    assert_eq!(tells.recv_timeout(FOREVER), Ok(false), "gone, and the gate is still shut");
+    // What the operation says in the end harms nobody.
+    on.tiny.open_gate();
+    assert_eq!(fs::read(on.join("gate")).unwrap(), b"in\n");
+    until("everything is released", || on.session.mount().opens().is_empty());
+}
+
+#[test]
+fn a_storm_of_signals_leaves_no_lock_behind() {
+    if !can_mount() {
+        return;
+    }
+    // Each waits for the lock again and again, interrupted a thousand times a second; Python
+    // waits on after EINTR.
+    const STORM: &str = "import fcntl, signal, sys\n\
+        f = open(sys.argv[1], 'r+b')\n\
+        signal.signal(signal.SIGALRM, lambda *_: None)\n\
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)\n\
+        print('on', flush=True)\n\
+        for n in range(int(sys.argv[2])):\n\
+        \x20   fcntl.lockf(f, fcntl.LOCK_EX)\n\
+        \x20   f.seek(0)\n\
+        \x20   f.write(b'%d' % n)\n\
+        \x20   fcntl.lockf(f, fcntl.LOCK_UN)\n\
+        signal.setitimer(signal.ITIMER_REAL, 0)\n";
+    let on = Mounted::new("storm");
+    let start = |times: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", STORM]).arg(on.join("hello")).arg(times);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = [0; 3];
+        child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+        child
+    };
+    let endless = || start("1000000000");
+    let mut others: Vec<_> = (0..3).map(|_| endless()).collect();
+    for _ in 0..8 {
+        // Killed wherever it happens to be: before, in, or after waiting.
+        let mut victim = endless();
+        let waited = on.tiny.waited();
+        until("somebody waits meanwhile", || on.tiny.waited() > waited);
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+    }
+    for mut other in others.drain(..) {
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+    let mut last = start("1");
+    assert!(last.wait().unwrap().success(), "the lock is free");
+    until("everything is released", || on.session.mount().opens().is_empty());
+    on.session.unmount(false).unwrap();
+    assert!(!on.session.wait().aborted);
+}
+
+#[test]
+fn at_the_limit_of_workers_requests_wait_and_go_on() {
+    if !can_mount() {
+        return;
+    }
+    let options = FuseOptions { most_workers: 2, ..FuseOptions::default() };
+    let on = Mounted::with("limit", Tiny::new(), &options);
+    let read = |name: &str| {
+        let path = on.join(name);
+        thread::spawn(move || {
+            let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECT;
+            let fd = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
+            File::from(fd).read(&mut [0; 16]).unwrap()
+        })
+    };
+    let first = read("gate");
+    on.tiny.wait_at_gate();
+    let second = read("gate");
+    on.tiny.wait_at_gate();
+    // Nobody is left to answer this one, until the gate opens.
+    let third = read("hello");
+    thread::sleep(std::time::Duration::from_millis(20));
+    assert!(!third.is_finished());
+    on.tiny.open_gate();
+    assert_eq!(first.join().unwrap(), 3);
+    assert_eq!(second.join().unwrap(), 3);
+    assert_eq!(third.join().unwrap(), 13);
+}
+
+#[test]
 fn what_the_kernel_was_told_it_gives_back() {
     if !can_mount() {
         return;

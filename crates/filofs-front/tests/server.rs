@@ -52,8 +52,8 @@ fn serve() {
         }
         stop.unmount(false).unwrap();
     });
-    let report = session.wait();
-    say(&format!("ended {}", report.opens));
+    session.wait();
+    say("ended");
 }
 
 fn stop_path() -> std::path::PathBuf {
@@ -105,7 +105,8 @@ impl Server {
 
     fn stop(&mut self) {
         self.input = None;
-        assert_eq!(self.hear(), "ended 0");
+        let said = self.hear();
+        assert!(said.starts_with("ended"), "{said}");
         assert!(self.child.wait().unwrap().success());
     }
 }

@@ -180,7 +180,10 @@ impl Nodes {
         }
         let node = Node(Arc::new(Inner::new(entry, self.0.slots, Arc::downgrade(&self.0))));
         self.0.live.fetch_add(1, Ordering::Relaxed);
-        let record = Record { node: Arc::downgrade(&node.0), held: None };
+        // A client that counts does so by cookie alone, and has not given the old node back yet:
+        // what it owes stays noted, or its next `forget` would take from the new node.
+        let held = shard.get_mut(&entry.cookie).and_then(|record| record.held.take());
+        let record = Record { node: Arc::downgrade(&node.0), held };
         _replaced = shard.insert(entry.cookie, record);
         drop(shard);
         Ok(node)
@@ -197,7 +200,10 @@ impl Nodes {
         match &mut record.held {
             Some(held) if held.node.is(node) => held.lookups = held.lookups.saturating_add(1),
             held => {
-                _replaced = held.replace(Held { node: node.clone(), lookups: 1 });
+                // What is owed for an earlier generation is owed for this one now.
+                let owed = held.as_ref().map_or(0, |held| held.lookups);
+                let lookups = owed.saturating_add(1);
+                _replaced = held.replace(Held { node: node.clone(), lookups });
                 record.node = Arc::downgrade(&node.0);
             }
         }
@@ -342,8 +348,27 @@ mod tests {
         assert!(!old.is(&new));
         assert!(nodes.find(Cookie(7)).unwrap().is(&new));
         drop(old);
+        assert_eq!(nodes.len(), 2, "the client that counts has not given it back");
+        assert!(nodes.forget(Cookie(7), 1));
         assert_eq!(nodes.len(), 1, "the old one is held by nobody");
         assert!(nodes.find(Cookie(7)).unwrap().is(&new), "its end does not take the new one along");
+    }
+
+    #[test]
+    fn a_late_forget_of_an_earlier_generation_takes_nothing_from_the_next() {
+        let nodes = Nodes::new(0);
+        let old = nodes.adopt(&entry(7, 1, Kind::Regular)).unwrap();
+        nodes.remember(&old);
+        nodes.remember(&old);
+        drop(old);
+        let new = nodes.adopt(&entry(7, 2, Kind::Regular)).unwrap();
+        nodes.remember(&new);
+        drop(new);
+        assert!(nodes.forget(Cookie(7), 2), "of the old one");
+        assert_eq!(nodes.find(Cookie(7)).unwrap().generation(), Generation(2));
+        assert!(nodes.forget(Cookie(7), 1));
+        assert_eq!((nodes.len(), nodes.lookups()), (0, 0));
+        assert_eq!(nodes.find(Cookie(7)).unwrap_err(), Errno::ESTALE);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `Answer`: the way back of one request.
 
 use super::device::Outlet;
+use super::flight::Flight;
 use filofs::{Errno, Result};
 use filofs_wire::errno::ReplyErrno;
 use filofs_wire::reply::{self, Message};
@@ -12,12 +13,18 @@ pub(super) struct Answer<'a> {
     outlet: &'a dyn Outlet,
     /// The request's id.
     pub(super) unique: u64,
+    /// Somebody else may answer in our place; without one, nobody does.
+    flight: Option<&'a Flight>,
     sent: Cell<bool>,
 }
 
 impl<'a> Answer<'a> {
-    pub(super) const fn new(outlet: &'a dyn Outlet, unique: u64) -> Answer<'a> {
-        Answer { outlet, unique, sent: Cell::new(false) }
+    pub(super) const fn new(
+        outlet: &'a dyn Outlet,
+        unique: u64,
+        flight: Option<&'a Flight>,
+    ) -> Answer<'a> {
+        Answer { outlet, unique, flight, sent: Cell::new(false) }
     }
 
     /// Whether it was sent, or could not be.
@@ -31,7 +38,9 @@ impl<'a> Answer<'a> {
         message: &Message<T>,
         data: &[u8],
     ) -> bool {
-        !self.sent.replace(true) && self.outlet.send(message.as_bytes(), data)
+        !self.sent.replace(true)
+            && self.flight.is_none_or(Flight::claim)
+            && self.outlet.send(message.as_bytes(), data)
     }
 
     /// An error.

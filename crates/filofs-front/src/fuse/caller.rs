@@ -1,4 +1,4 @@
-//! `Caller`: the supplementary groups of whoever asks.
+//! `Caller`: what has to be found out about whoever asks.
 
 use filofs::{Gid, Groups};
 use filofs_wire::request::Records;
@@ -20,7 +20,7 @@ impl<'a> Caller<'a> {
 
     fn found(&self) -> &[Gid] {
         self.found.get_or_init(|| {
-            let mut groups = if self.thread == 0 { Vec::new() } else { of_thread(self.thread) };
+            let mut groups = of_thread(self.thread);
             let vouched = self.vouched.iter().flat_map(Records::iter).map(Gid);
             for gid in vouched {
                 if !groups.as_slice().contains(&gid) {
@@ -44,12 +44,29 @@ impl Groups for Caller<'_> {
     }
 }
 
-/// The groups of a thread as /proc shows them, proc_pid_status(5); none if it is gone.
+/// Whether the thread has been killed and cannot go before it has what it waits for. False for
+/// one that cannot be seen.
+pub(super) fn is_dying(thread: u32) -> bool {
+    const SIGKILL: u64 = 1 << 8;
+    // Whatever the fatal signal was, the kernel makes it this one for each thread.
+    let pending = status_line(thread, "SigPnd:");
+    u64::from_str_radix(pending.trim(), 16).is_ok_and(|pending| pending & SIGKILL != 0)
+}
+
+/// The groups of a thread; none if it is gone.
 fn of_thread(thread: u32) -> Vec<Gid> {
+    let line = status_line(thread, "Groups:");
+    line.split_ascii_whitespace().filter_map(|gid| gid.parse().ok()).map(Gid).collect()
+}
+
+/// A line of what /proc shows of a thread, proc_pid_status(5); empty if there is none.
+fn status_line(thread: u32, name: &str) -> String {
+    if thread == 0 {
+        return String::new();
+    }
     // A thread has a directory of its own in /proc, although listing /proc does not show it.
     let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    line.split_ascii_whitespace().filter_map(|gid| gid.parse().ok()).map(Gid).collect()
+    status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -16,15 +16,19 @@
 //!    whatever blocks, up to the limit of workers.
 //! 3. A worker that is done goes on reading if nobody else does; otherwise, it rests. A single
 //!    client with quick requests is therefore served by one thread alone.
-//! 4. Who rests too long leaves; the steward sleeps while nothing is asked.
+//! 4. Callers that were killed and still wait for an operation are let go by the steward.
+//! 5. Who rests too long leaves; the steward sleeps while nothing is asked.
 //!
 //! Lock order: `roster` is taken alone, and nothing is called under it.
 
 use super::buffer::Buffer;
-use super::device::{Arrival, Device};
+use super::device::{Arrival, Device, Outlet};
 use super::dispatch::Dispatch;
-use filofs::locked;
+use super::flight::Flights;
+use filofs::{Errno, locked};
 use filofs_wire::abi::Opcode;
+use filofs_wire::errno::ReplyErrno;
+use filofs_wire::reply;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, Thread};
@@ -67,6 +71,8 @@ impl Crew {
     const LOOK: Duration = Duration::from_millis(1);
     /// After so many looks at a device that is read and has nothing to say the steward sleeps.
     const QUIET: u32 = 20;
+    /// Every so many looks the steward asks whether callers that wait for long still live.
+    const GRACE: u32 = 100;
     /// How long a worker rests before it leaves, unless it is the last that rests.
     const REST: Duration = Duration::from_secs(10);
     /// How long the end waits for workers that are still at something.
@@ -126,7 +132,7 @@ impl Crew {
         if self.ended.swap(true, SeqCst) {
             return;
         }
-        self.dispatch.ledger.flights.interrupt_all();
+        self.flights().interrupt_all();
         let roster = locked(&self.roster);
         self.changed.notify_all();
         if let Some(steward) = &roster.steward {
@@ -136,7 +142,7 @@ impl Crew {
 
     /// A worker's life. It begins as a reader.
     fn work(self: &Arc<Self>) {
-        let flight = self.dispatch.ledger.flights.join();
+        let flight = self.flights().join();
         let mut buffer = Buffer::new(self.payload);
         while !self.ended() {
             match self.device.receive(buffer.inlet()) {
@@ -156,7 +162,7 @@ impl Crew {
                 Arrival::Aborted => self.end(true),
             }
         }
-        self.dispatch.ledger.flights.leave(&flight);
+        self.flights().leave(&flight);
         locked(&self.roster).total -= 1;
         self.changed.notify_all();
     }
@@ -165,14 +171,16 @@ impl Crew {
     fn stop_reading(self: &Arc<Self>, opcode: u32) {
         self.taken.fetch_add(1, SeqCst);
         self.last.store(opcode, SeqCst);
-        if self.readers.fetch_sub(1, SeqCst) > 1 {
-            return;
-        }
-        if self.costs.slow(opcode) {
+        let last = self.readers.fetch_sub(1, SeqCst) == 1;
+        if last && self.costs.slow(opcode) {
             self.call();
         }
-        // Either this thread sees that the steward sleeps, or the steward, before it sleeps, sees
-        // that nobody reads.
+        self.wake_steward();
+    }
+
+    /// Wakes the steward if it sleeps. Either the caller sees that it does, or the steward, before
+    /// it sleeps, sees what the caller has done.
+    fn wake_steward(&self) {
         if self.steward_sleeps.load(SeqCst)
             && let Some(steward) = &locked(&self.roster).steward
         {
@@ -243,6 +251,7 @@ impl Crew {
     fn watch(self: &Arc<Self>) {
         let mut seen = 0;
         let mut quiet = 0;
+        let mut looks = 0u32;
         while !self.ended() {
             let taken = self.taken.load(SeqCst);
             let still = std::mem::replace(&mut seen, taken) == taken;
@@ -251,18 +260,41 @@ impl Crew {
                 self.costs.condemn(self.last.load(SeqCst));
                 self.call();
             }
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(Self::GRACE) {
+                self.release_the_dying();
+            }
             quiet = if still && read { quiet + 1 } else { 0 };
             if quiet < Self::QUIET {
                 thread::sleep(Self::LOOK);
                 continue;
             }
             self.steward_sleeps.store(true, SeqCst);
-            if self.readers.load(SeqCst) > 0 && !self.ended() {
-                thread::park();
+            if self.readers.load(SeqCst) > 0 && self.taken.load(SeqCst) == taken && !self.ended() {
+                if self.flights().aloft() {
+                    thread::park_timeout(Self::LOOK * Self::GRACE);
+                    self.release_the_dying();
+                } else {
+                    thread::park();
+                }
             }
             self.steward_sleeps.store(false, SeqCst);
-            quiet = 0;
+            quiet = if self.taken.load(SeqCst) == taken { Self::QUIET } else { 0 };
         }
+    }
+
+    /// Answers those who were killed while they wait for an operation that does not end. Linux
+    /// keeps them until then, whatever has killed them.
+    fn release_the_dying(&self) {
+        for unique in self.flights().claim_the_dying() {
+            log::warn!("request {unique}: its caller was killed and the operation goes on");
+            let eintr = ReplyErrno::or_eproto(Errno::EINTR.raw());
+            self.device.send(reply::error(unique, eintr).as_bytes(), &[]);
+        }
+    }
+
+    fn flights(&self) -> &Flights {
+        &self.dispatch.ledger.flights
     }
 
     /// Waits for the workers to leave. One that is stuck in the file system is left behind: it

@@ -48,7 +48,7 @@ impl Dispatch {
             Err(malformed) => return refuse(&malformed, outlet),
         };
         let unique = request.header.unique;
-        let answer = Answer::new(outlet, unique);
+        let answer = Answer::new(outlet, unique, None);
         match request.operation {
             Operation::Interrupt { arg } => {
                 // Unknown: either not yet begun, and the kernel shall ask again, or already
@@ -77,7 +77,8 @@ impl Dispatch {
             answer.error(Errno::EIO);
             return;
         }
-        flight.begin(unique);
+        flight.begin(unique, request.header.pid);
+        let answer = Answer::new(outlet, unique, Some(flight));
         let run = AssertUnwindSafe(|| self.run(&request, window, flight, &answer));
         if catch_unwind(run).is_err() {
             log::error!("{} panicked in the front end", request.opcode.name());

@@ -1,27 +1,44 @@
 //! `Flight`: one request being worked on; `Flights`: all of them.
 
+use super::caller::is_dying;
 use filofs::{Cancel, locked};
 use std::sync::{Arc, Mutex};
 
 /// A worker's place for the request it works on. Used again for each of its requests.
 #[derive(Debug, Default)]
 pub(super) struct Flight {
-    /// The request's id; 0 for none.
-    unique: Mutex<u64>,
+    state: Mutex<State>,
     /// Its caller's "stop".
     pub(super) cancel: Cancel,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// The request's id; 0 for none.
+    unique: u64,
+    /// The calling thread.
+    thread: u32,
+    /// How often somebody has looked whether the caller still lives.
+    looks: u32,
+    /// Somebody answers it, or has.
+    claimed: bool,
+}
+
 impl Flight {
-    /// A request begins.
-    pub(super) fn begin(&self, unique: u64) {
-        *locked(&self.unique) = unique;
+    /// A request begins, asked by that thread.
+    pub(super) fn begin(&self, unique: u64, thread: u32) {
+        *locked(&self.state) = State { unique, thread, ..State::default() };
+    }
+
+    /// Whether the one who asks this is to answer the request. It is answered once.
+    pub(super) fn claim(&self) -> bool {
+        !std::mem::replace(&mut locked(&self.state).claimed, true)
     }
 
     /// It has been answered.
     pub(super) fn end(&self) {
-        let mut unique = locked(&self.unique);
-        *unique = 0;
+        let mut state = locked(&self.state);
+        *state = State::default();
         // Under the lock: a late interrupt must not reach the next request.
         self.cancel.reset();
     }
@@ -29,26 +46,28 @@ impl Flight {
 
 /// All requests being worked on.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<Vec<Arc<Flight>>>);
+pub(super) struct Flights {
+    all: Mutex<Vec<Arc<Flight>>>,
+}
 
 impl Flights {
     /// A place for a new worker.
     pub(super) fn join(&self) -> Arc<Flight> {
         let flight = Arc::new(Flight::default());
-        locked(&self.0).push(flight.clone());
+        locked(&self.all).push(flight.clone());
         flight
     }
 
     /// The worker goes.
     pub(super) fn leave(&self, flight: &Arc<Flight>) {
-        locked(&self.0).retain(|other| !Arc::ptr_eq(other, flight));
+        locked(&self.all).retain(|other| !Arc::ptr_eq(other, flight));
     }
 
     /// Cancels that request. False when nobody works on it: not yet, or not any more.
     pub(super) fn interrupt(&self, wanted: u64) -> bool {
-        for flight in locked(&self.0).iter() {
-            let unique = locked(&flight.unique);
-            if *unique == wanted {
+        for flight in locked(&self.all).iter() {
+            let state = locked(&flight.state);
+            if state.unique == wanted {
                 flight.cancel.cancel();
                 return true;
             }
@@ -58,12 +77,53 @@ impl Flights {
 
     /// Cancels all: their callers are gone.
     pub(super) fn interrupt_all(&self) {
-        for flight in locked(&self.0).iter() {
-            let unique = locked(&flight.unique);
-            if *unique != 0 {
+        for flight in locked(&self.all).iter() {
+            let state = locked(&flight.state);
+            if state.unique != 0 {
                 flight.cancel.cancel();
             }
         }
+    }
+
+    /// Whether any request waits for its answer.
+    pub(super) fn aloft(&self) -> bool {
+        locked(&self.all).iter().any(|flight| locked(&flight.state).waits())
+    }
+
+    /// Claims the requests whose callers were killed but cannot die before they have an answer,
+    /// because the operation does not look at its "stop", or because the kernel does not tell us
+    /// (it sends no INTERRUPT for direct I/O). Whoever calls this answers them; what the operation
+    /// says later is swallowed, and taken back.
+    ///
+    /// A caller that merely caught a signal is left to wait: programs do not expect EINTR of a
+    /// file. A request is looked at from the third call of this on.
+    pub(super) fn claim_the_dying(&self) -> Vec<u64> {
+        let mut long = Vec::new();
+        for flight in locked(&self.all).iter() {
+            let mut state = locked(&flight.state);
+            if state.waits() {
+                state.looks = state.looks.saturating_add(1);
+                if state.looks >= State::PATIENCE {
+                    long.push((flight.clone(), *state));
+                }
+            }
+        }
+        let dying = long.into_iter().filter(|(_, state)| is_dying(state.thread));
+        let claimed = dying.filter(|(flight, seen)| {
+            let mut state = locked(&flight.state);
+            let still = state.unique == seen.unique && state.waits();
+            state.claimed |= still;
+            still
+        });
+        claimed.map(|(_, seen)| seen.unique).collect()
+    }
+}
+
+impl State {
+    const PATIENCE: u32 = 3;
+
+    const fn waits(&self) -> bool {
+        self.unique != 0 && !self.claimed
     }
 }
 
@@ -75,8 +135,8 @@ mod tests {
     fn an_interrupt_reaches_its_request_and_no_other() {
         let flights = Flights::default();
         let (a, b) = (flights.join(), flights.join());
-        a.begin(10);
-        b.begin(12);
+        a.begin(10, 0);
+        b.begin(12, 0);
         assert!(flights.interrupt(12));
         assert!(b.cancel.is_cancelled() && !a.cancel.is_cancelled());
         b.end();
@@ -85,5 +145,26 @@ mod tests {
         assert!(!flights.interrupt(99));
         flights.leave(&a);
         assert!(!flights.interrupt(10));
+    }
+
+    #[test]
+    fn who_lives_goes_on_waiting() {
+        let flights = Flights::default();
+        let flight = flights.join();
+        let me = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+        flight.begin(10, me);
+        assert!(flights.aloft());
+        for _ in 0..5 {
+            assert_eq!(flights.claim_the_dying(), []);
+        }
+        assert!(flight.claim() && !flight.claim(), "answered once");
+        assert!(!flights.aloft());
+        // A thread that is gone altogether waits for nothing.
+        flight.begin(12, u32::MAX);
+        for _ in 0..5 {
+            assert_eq!(flights.claim_the_dying(), []);
+        }
+        flight.end();
+        assert!(!flights.aloft());
     }
 }

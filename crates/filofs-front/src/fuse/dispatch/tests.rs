@@ -3,7 +3,7 @@
 use super::*;
 use crate::fuse::face::Face;
 use crate::fuse::terms::{Settled, Terms};
-use filofs::{FileSystem, Identity, Mount, OpenId, Profile, Stack, Upward};
+use filofs::{Identity, Mount, OpenId, Profile, Stack, Upward};
 use filofs_bases::mem::{Mem, Settings};
 use filofs_wire::abi::{self, InHeader, InitFlags, InitIn, OpenOut, OutHeader};
 use std::cell::RefCell;
