@@ -1,7 +1,7 @@
 //! `Host`: the way to files of the host: by descriptor, by handle, one name at a time.
 
 use super::descriptors::{DESCRIPTORS, with_room};
-use super::inode::{Cached, Identity, Inode};
+use super::inode::{Cached, Identity, Inode, Place};
 use super::inodes::Inodes;
 use super::rights::Rights;
 use super::sys::{self, HostHandle};
@@ -251,14 +251,18 @@ impl Host {
     }
 
     /// Whether an inode is found again after its descriptor was closed.
-    fn is_findable(&self, inode: &Inode, fd: &OwnedFd) -> bool {
+    ///
+    /// What it looked at comes back in `place`, to be dropped without a lock: it may be the last
+    /// reference to an inode.
+    fn is_findable(&self, inode: &Inode, fd: &OwnedFd, place: &mut Option<Place>) -> bool {
         if inode.orphan.load(Ordering::Relaxed) {
             return false;
         }
         if inode.handle.get_or_init(|| self.handle(fd, inode.identity.dev)).is_some() {
             return true;
         }
-        let Some(place) = inode.place() else { return false };
+        *place = inode.place();
+        let Some(place) = place else { return false };
         // Not waited for: the parent's lock may be held by who waits for this inode's.
         let Ok(slot) = place.parent.slot.try_lock() else { return true };
         let Some(cached) = &*slot else { return true };
@@ -283,11 +287,12 @@ pub(super) fn evict(inode: &Arc<Inode>, force: bool) {
     if inode.used.swap(false, Ordering::Relaxed) && !force {
         return;
     }
+    let mut place_seen = None;
     let closed;
     {
         let mut slot = locked(&inode.slot);
         let Some(Cached { fd, place: Some(place) }) = &*slot else { return };
-        if !force && (Arc::strong_count(fd) > 1 || !host.is_findable(inode, fd)) {
+        if !force && (Arc::strong_count(fd) > 1 || !host.is_findable(inode, fd, &mut place_seen)) {
             return;
         }
         DESCRIPTORS.leave(*place);

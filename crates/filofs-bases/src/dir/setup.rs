@@ -184,8 +184,13 @@ fn open_proc() -> Result<OwnedFd, SetupError> {
     if is_proc { Ok(proc) } else { Err(wrong("is not a proc file system")) }
 }
 
-/// Whether handles of that file system can be made and opened.
+/// Whether handles of that file system can be made and opened, of files as well as of the
+/// directory that is tried: in a user namespace of its own a process may open some only.
 fn has_handles(root: &OwnedFd) -> bool {
+    let ids = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if !ids.split_whitespace().eq(["0", "0", "4294967295"]) {
+        return false;
+    }
     sys::handle_of(root.as_fd())
         .and_then(|(handle, _)| sys::open_handle(root.as_fd(), &handle, HOLD.bits() as i32))
         .is_ok()
