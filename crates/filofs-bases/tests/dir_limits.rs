@@ -160,10 +160,12 @@ fn many_at_once(dir: &Dir, top: &Node) {
                     let file = format!("f{}", below(100));
                     let other = format!("f{}", below(100));
                     match below(8) {
-                        0 => drop(dir.unlink(&cx, &sub, n(&file))),
+                        0 => {
+                            let _ = dir.unlink(&cx, &sub, n(&file));
+                        }
                         1 => {
                             let none = filofs::RenameFlags::empty();
-                            drop(dir.rename(&cx, &sub, n(&file), &sub, n(&other), none));
+                            let _ = dir.rename(&cx, &sub, n(&file), &sub, n(&other), none);
                         }
                         2 | 3 => {
                             let how = MakeHow { flags: OpenFlags::RDWR, ..MakeHow::mode(0o644) };
