@@ -2,7 +2,7 @@
 //! In a process of its own, because the limit is the process'. One test for each way of finding
 //! nodes again: by handle (root) and by name (anybody).
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use filofs::{Context, Errno, FileSystem, MakeHow, Name, Node, Open, OpenFlags, OpenHow};
 use filofs_bases::dir::{Dir, DirOptions};
@@ -117,7 +117,7 @@ fn with_few(ground: &Path) {
     assert_eq!(errno, Errno::EMFILE);
     assert!(opens.len() > LIMIT as usize / 2, "{}", opens.len());
     for (node, ino) in nodes.iter().filter(|(node, _)| node.cookie() != victim.cookie()) {
-        assert_eq!(dir.getattr(&cx, node, None).unwrap().ino, *ino);
+        assert_eq!(dir.getattr(&cx, node, None).map(|attr| attr.ino), Ok(*ino));
     }
     assert_eq!(dir.mkdir(&cx, &top, n("still"), MakeHow::mode(0o755)).unwrap().attr.nlink, 2);
 
@@ -132,6 +132,66 @@ fn with_few(ground: &Path) {
     drop(others);
     opens.pop();
     assert!(dir.open(&cx, &file, how).is_ok());
-    drop((opens, nodes, file, sub, victim));
+    drop(opens);
+    many_at_once(&dir, &top);
+    drop((nodes, file, sub, victim));
     assert!(descriptors() < 20, "{} descriptors are left", descriptors());
+}
+
+/// Eight threads use, move, make and remove the same files, while descriptors come and go.
+fn many_at_once(dir: &Dir, top: &Node) {
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1;
+    println!("seed {seed}");
+    std::thread::scope(|scope| {
+        for thread in 0..8u64 {
+            scope.spawn(move || {
+                let cx = Context::internal();
+                let mut random = seed ^ (thread << 32);
+                let mut below = |n: u64| {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    random % n
+                };
+                let mut kept = Vec::new();
+                for _ in 0..500 {
+                    let d = format!("d{}", 2 + below(38));
+                    let sub = Node::detached(&dir.lookup(&cx, top, n(&d)).unwrap());
+                    let file = format!("f{}", below(100));
+                    let other = format!("f{}", below(100));
+                    match below(8) {
+                        0 => {
+                            let _ = dir.unlink(&cx, &sub, n(&file));
+                        }
+                        1 => {
+                            let none = filofs::RenameFlags::empty();
+                            let _ = dir.rename(&cx, &sub, n(&file), &sub, n(&other), none);
+                        }
+                        2 | 3 => {
+                            let how = MakeHow { flags: OpenFlags::RDWR, ..MakeHow::mode(0o644) };
+                            match dir.create(&cx, &sub, n(&file), how) {
+                                Ok(made) => kept.push(Node::detached(&made.entry)),
+                                Err(errno) => assert_eq!(errno, Errno::ESTALE),
+                            }
+                        }
+                        _ => match dir.lookup(&cx, &sub, n(&file)) {
+                            Ok(entry) => kept.push(Node::detached(&entry)),
+                            Err(errno) => assert_eq!(errno, Errno::ENOENT),
+                        },
+                    }
+                    if !kept.is_empty() {
+                        let node = &kept[below(kept.len() as u64) as usize];
+                        // It may have been removed by a thread that did not know of it.
+                        match dir.getattr(&cx, node, None) {
+                            Ok(attr) => assert_eq!(attr.kind, node.kind()),
+                            Err(errno) => assert_eq!(errno, Errno::ESTALE),
+                        }
+                    }
+                    if kept.len() > 500 {
+                        kept.swap_remove(below(500) as usize);
+                    }
+                }
+            });
+        }
+    });
 }

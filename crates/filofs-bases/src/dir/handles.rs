@@ -21,7 +21,7 @@ impl Dir {
             known.clone()
         } else {
             let fd = self.host.descriptor(&inode)?;
-            let made = self.host.handle(&fd, inode.identity.dev);
+            let made = self.host.handle(&fd);
             inode.handle.get_or_init(|| made).clone()
         };
         let (handle, _) = known.ok_or(Errno::EOPNOTSUPP)?;

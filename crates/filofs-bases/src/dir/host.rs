@@ -1,13 +1,13 @@
 //! `Host`: the way to files of the host: by descriptor, by handle, one name at a time.
 
 use super::descriptors::{DESCRIPTORS, with_room};
-use super::inode::{Cached, Identity, Inode};
+use super::inode::{Cached, Identity, Inode, Place};
 use super::inodes::Inodes;
 use super::rights::Rights;
 use super::sys::{self, HostHandle};
 use super::up;
 use filofs::{
-    Attr, Cookie, Device, Entry, Errno, Generation, Gid, Name, Result, Time, Uid, locked,
+    Attr, Cookie, Device, Entry, Errno, Generation, Gid, Kind, Name, Result, Time, Uid, locked,
 };
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
@@ -95,6 +95,9 @@ impl Host {
             inode.set_place(parent, name);
         }
         if let Some(fd) = fd {
+            if new && identity.dev != self.dev && identity.kind == Kind::Directory {
+                self.keep_mount(&fd, &identity);
+            }
             hold(&inode, fd);
         }
         Ok(inode)
@@ -171,24 +174,33 @@ impl Host {
         self.proc.as_fd()
     }
 
-    /// The handle of what is open, and of its mount; keeps the mount to hand.
-    pub(super) fn handle(&self, fd: &impl AsFd, dev: u64) -> Option<(HostHandle, i32)> {
+    /// The handle of what is open, and of its mount. `None` where the host has none, or the mount
+    /// is not one that is kept to hand.
+    pub(super) fn handle(&self, fd: &impl AsFd) -> Option<(HostHandle, i32)> {
         if !self.handles {
             return None;
         }
-        let (handle, mount) = sys::handle_of(fd.as_fd()).ok()?;
-        let mut mounts = locked(&self.mounts);
-        if !mounts.contains_key(&mount) {
-            if mounts.len() >= MOST_MOUNTS {
-                return None;
-            }
-            // open_by_handle_at(2) takes no O_PATH descriptor for the mount. A mount is met by
-            // its topmost directory first.
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let fd = rustix::fs::openat(fd, c".", flags, Mode::empty()).ok()?;
-            mounts.insert(mount, (dev, Arc::new(fd)));
+        let found = sys::handle_of(fd.as_fd()).ok()?;
+        locked(&self.mounts).contains_key(&found.1).then_some(found)
+    }
+
+    /// Keeps a mount to hand, by a directory on it: opening by handle takes no O_PATH descriptor.
+    pub(super) fn keep_mount(&self, dir: &impl AsFd, identity: &Identity) {
+        let Some((_, mount)) = self.handles.then(|| sys::handle_of(dir.as_fd()).ok()).flatten()
+        else {
+            return;
+        };
+        let known = {
+            let mounts = locked(&self.mounts);
+            mounts.contains_key(&mount) || mounts.len() >= MOST_MOUNTS
+        };
+        if known || self.rights.as_own().is_err() {
+            return;
         }
-        Some((handle, mount))
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let Ok(fd) = rustix::fs::openat(dir, c".", flags, Mode::empty()) {
+            locked(&self.mounts).insert(mount, (identity.dev, Arc::new(fd)));
+        }
     }
 
     /// The handle of an inode that goes, if that costs no more than a question.
@@ -197,7 +209,7 @@ impl Host {
             return known.clone();
         }
         let slot = locked(&inode.slot);
-        self.handle(&slot.as_ref()?.fd, inode.identity.dev)
+        self.handle(&slot.as_ref()?.fd)
     }
 
     /// Opens a handle, to hold what it names. ESTALE when that is gone.
@@ -251,14 +263,18 @@ impl Host {
     }
 
     /// Whether an inode is found again after its descriptor was closed.
-    fn is_findable(&self, inode: &Inode, fd: &OwnedFd) -> bool {
+    ///
+    /// What it looked at comes back in `place`, to be dropped without a lock: it may be the last
+    /// reference to an inode.
+    fn is_findable(&self, inode: &Inode, fd: &OwnedFd, place: &mut Option<Place>) -> bool {
         if inode.orphan.load(Ordering::Relaxed) {
             return false;
         }
-        if inode.handle.get_or_init(|| self.handle(fd, inode.identity.dev)).is_some() {
+        if inode.handle.get_or_init(|| self.handle(fd)).is_some() {
             return true;
         }
-        let Some(place) = inode.place() else { return false };
+        *place = inode.place();
+        let Some(place) = place else { return false };
         // Not waited for: the parent's lock may be held by who waits for this inode's.
         let Ok(slot) = place.parent.slot.try_lock() else { return true };
         let Some(cached) = &*slot else { return true };
@@ -283,11 +299,12 @@ pub(super) fn evict(inode: &Arc<Inode>, force: bool) {
     if inode.used.swap(false, Ordering::Relaxed) && !force {
         return;
     }
+    let mut place_seen = None;
     let closed;
     {
         let mut slot = locked(&inode.slot);
         let Some(Cached { fd, place: Some(place) }) = &*slot else { return };
-        if !force && (Arc::strong_count(fd) > 1 || !host.is_findable(inode, fd)) {
+        if !force && (Arc::strong_count(fd) > 1 || !host.is_findable(inode, fd, &mut place_seen)) {
             return;
         }
         DESCRIPTORS.leave(*place);

@@ -1,9 +1,9 @@
 //! `dir`: a directory of the host.
 //!
 //! - **Nodes** are reached by descriptor, by file handle, or one name at a time from their
-//!   parent ([`host`]); no path is ever put together, so no link and no rename below leads out.
-//! - **Descriptors** are a bounded cache over any number of live nodes ([`descriptors`]).
-//! - **Rights** on the host are the caller's ([`rights`]). `getattr`, `read` and what else the
+//!   parent (`host`); no path is ever put together, so no link and no rename below leads out.
+//! - **Descriptors** are a bounded cache over any number of live nodes (`descriptors`).
+//! - **Rights** on the host are the caller's (`rights`). `getattr`, `read` and what else the
 //!   host grants to any holder of a descriptor are done by whoever the thread happens to be.
 //! - **Special files** are never opened: `open` of a fifo, socket or device is ENXIO. Kernels
 //!   above handle them themselves.

@@ -89,14 +89,15 @@ impl Rights {
             return act();
         }
         self.become_(uid, gid, Some(&[]))?;
-        match act() {
-            Err(Errno::EACCES | Errno::EPERM) => {}
+        let refused = match act() {
+            Err(refused @ (Errno::EACCES | Errno::EPERM)) => refused,
             done => return done,
+        };
+        let groups = self.other_groups(cx)?;
+        if groups.is_empty() {
+            return Err(refused);
         }
-        let groups = other_groups(cx);
-        if !groups.is_empty() {
-            self.become_(uid, gid, Some(&groups))?;
-        }
+        self.become_(uid, gid, Some(&groups))?;
         act()
     }
 
@@ -111,8 +112,17 @@ impl Rights {
         if !groups_matter || !self.switches || cx.uid.0 == 0 {
             return self.as_caller(cx, act);
         }
-        self.become_(cx.uid.0, cx.gid.0, Some(&other_groups(cx)))?;
+        let groups = self.other_groups(cx)?;
+        self.become_(cx.uid.0, cx.gid.0, Some(&groups))?;
         act()
+    }
+
+    /// The caller's groups beyond its first. Whoever finds them out may need the process' rights.
+    fn other_groups(&self, cx: &Context<'_>) -> Result<Vec<u32>> {
+        // The kernel takes no more than NGROUPS_MAX, which is this.
+        const MOST: usize = 65_536;
+        self.as_own()?;
+        Ok(cx.groups.list().iter().map(|Gid(gid)| *gid).take(MOST).collect())
     }
 
     /// EPERM when the thread cannot become that: an id that our user namespace does not have.
@@ -154,12 +164,6 @@ impl Rights {
         let effective = if uid == 0 { self.own.effective } else { self.own.effective & BACK };
         Capabilities { effective, ..self.own }
     }
-}
-
-/// The caller's groups beyond its first.
-fn other_groups(cx: &Context<'_>) -> Vec<u32> {
-    // The kernel takes no more than NGROUPS_MAX, which is this.
-    cx.groups.list().iter().map(|Gid(gid)| *gid).take(65_536).collect()
 }
 
 /// Makes the calling thread what the process is again: for front ends that do privileged work on

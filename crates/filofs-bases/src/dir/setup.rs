@@ -125,8 +125,7 @@ impl Dir {
             dev: identity.dev,
         };
         let host = Arc::new_cyclic(|me| Host::new(me.clone(), proc, &settings));
-        // So that handles of an earlier mount find the root's.
-        let _ = host.handle(&root, identity.dev);
+        host.keep_mount(&root, &identity);
         let (inode, _) = host.inodes.meet(identity, Some(Cookie(1)), &host.me, None);
         *locked(&inode.slot) = Some(Cached { fd: Arc::new(root), place: None });
         let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -184,10 +183,15 @@ fn open_proc() -> Result<OwnedFd, SetupError> {
     if is_proc { Ok(proc) } else { Err(wrong("is not a proc file system")) }
 }
 
-/// Whether handles of that file system can be made and opened.
-fn has_handles(root: &OwnedFd) -> bool {
-    sys::handle_of(root.as_fd())
-        .and_then(|(handle, _)| sys::open_handle(root.as_fd(), &handle, HOLD.bits() as i32))
+/// Whether handles of that file system can be made and opened, of files as well as of the
+/// directory that is tried: in a user namespace of its own a process may open some only.
+fn has_handles(dir: &OwnedFd) -> bool {
+    let ids = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if !ids.split_whitespace().eq(["0", "0", "4294967295"]) {
+        return false;
+    }
+    sys::handle_of(dir.as_fd())
+        .and_then(|(handle, _)| sys::open_handle(dir.as_fd(), &handle, HOLD.bits() as i32))
         .is_ok()
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use super::descriptors::with_room;
 use super::up;
 use filofs::{Errno, Result};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -349,7 +350,7 @@ pub(super) fn ofd_lock(fd: BorrowedFd<'_>, command: i32, lock: &mut libc::flock)
 
 /// Duplicates a descriptor, close-on-exec.
 pub(super) fn duplicate(fd: impl AsFd) -> Result<OwnedFd> {
-    rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(up)
+    with_room(|| rustix::io::fcntl_dupfd_cloexec(&fd, 3).map_err(up))
 }
 
 #[cfg(test)]
