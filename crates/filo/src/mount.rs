@@ -164,13 +164,9 @@ impl Served {
 
 impl From<MountError> for Failure {
     fn from(error: MountError) -> Failure {
-        let exit = match &error {
-            MountError::NoDevice { .. }
-            | MountError::DeviceDenied { .. }
-            | MountError::NoRights { .. }
-            | MountError::AllowOther
-            | MountError::Helper { .. } => Exit::Permission,
-            MountError::FileSystem { .. } => Exit::Layer,
+        let exit = match error.exit_code() {
+            4 => Exit::Permission,
+            5 => Exit::Layer,
             _ => Exit::MountPoint,
         };
         Failure::new(exit, error.to_string())

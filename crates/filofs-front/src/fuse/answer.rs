@@ -43,6 +43,12 @@ impl<'a> Answer<'a> {
             && self.outlet.send(message.as_bytes(), data)
     }
 
+    /// Has the peer hand over what it holds back of a node's written data, see
+    /// [`Outlet::collect`].
+    pub(super) fn collect(&self, nodeid: u64) -> Result<()> {
+        self.outlet.collect(nodeid).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+    }
+
     /// An error.
     pub(super) fn error(&self, errno: Errno) {
         self.send(&reply::error(self.unique, wire(errno)), &[]);

@@ -257,6 +257,11 @@ impl Ask<'_> {
                     SEEK_HOLE => Seek::Hole,
                     _ => return Err(Errno::EINVAL),
                 };
+                if ledger.terms().writeback {
+                    // The kernel asks without having written out what it holds back: that would
+                    // look like a hole.
+                    answer.collect(nodeid)?;
+                }
                 let at = mount.lseek(cx, open.node(), &open, arg.offset, what)?;
                 answer.plain(&reply::lseek(unique, at));
             }

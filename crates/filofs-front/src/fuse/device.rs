@@ -1,5 +1,6 @@
 //! `Device`: the descriptor through which requests come and answers go.
 
+use filofs_wire::notify;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::io::IoSlice;
@@ -9,6 +10,10 @@ pub(super) trait Outlet {
     /// Sends one whole message, `head` (header and structure) and the data after it. False when
     /// nobody got it: then whatever it would have given the peer must be taken back.
     fn send(&self, head: &[u8], data: &[u8]) -> bool;
+
+    /// Has the peer hand over what it still holds back of a node's written data, and returns when
+    /// it has come, as WRITE requests that other workers serve. EBUSY when it could not.
+    fn collect(&self, nodeid: u64) -> Result<(), Errno>;
 }
 
 /// A FUSE device, or a socket that stands for one.
@@ -90,5 +95,18 @@ impl Outlet for Device {
                 false
             }
         }
+    }
+
+    fn collect(&self, nodeid: u64) -> Result<(), Errno> {
+        // Invalidating writes dirty pages out first, and waits for them.
+        for _ in 0..10 {
+            match self.notify(notify::inval_inode(nodeid, 0, 0).parts()) {
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                // A page was in use just then.
+                Err(Errno::BUSY) => std::thread::yield_now(),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::BUSY)
     }
 }

@@ -57,9 +57,12 @@ impl Mountpoint {
             Ok(device) => (device, How::Direct),
             // The helper may open the device where we may not.
             Err(no @ (MountError::NoRights { .. } | MountError::DeviceDenied { .. })) => {
-                match helper::mount(&path, options, source)? {
-                    Some(device) => (device, How::Helper),
-                    None => return Err(no),
+                match helper::mount(&path, options, source) {
+                    Ok(Some(device)) => (device, How::Helper),
+                    Ok(None) => return Err(no),
+                    // It may not either: then the device is what must be seen to.
+                    Err(MountError::Helper { text }) if text.contains(DEVICE) => return Err(no),
+                    Err(error) => return Err(error),
                 }
             }
             Err(error) => return Err(error),
@@ -118,16 +121,24 @@ fn check(path: &Path, root: Kind) -> Result<PathBuf, MountError> {
     }
 }
 
+const DEVICE: &str = "/dev/fuse";
+
 fn open_device() -> Result<OwnedFd, MountError> {
-    const DEVICE: &str = "/dev/fuse";
-    rustix::fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| {
-        match errno {
+    let device = rustix::fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(
+        |errno| match errno {
             rustix::io::Errno::ACCESS | rustix::io::Errno::PERM => MountError::DeviceDenied {
                 mode: rustix::fs::stat(DEVICE).ok().map(|stat| stat.st_mode & 0o7777),
             },
             errno => MountError::NoDevice { errno: ours(errno) },
-        }
-    })
+        },
+    )?;
+    // Something else may stand in its place: mount(2) would only say EINVAL.
+    let number = rustix::fs::fstat(&device).map(|stat| stat.st_rdev);
+    if number == Ok(rustix::fs::makedev(10, 229)) {
+        Ok(device)
+    } else {
+        Err(MountError::NoDevice { errno: Errno::ENODEV })
+    }
 }
 
 /// Mounts by ourselves.
