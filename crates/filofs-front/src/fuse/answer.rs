@@ -43,6 +43,11 @@ impl<'a> Answer<'a> {
             && self.outlet.send(message.as_bytes(), data)
     }
 
+    /// What the kernel knows of the node's attributes is out of date.
+    pub(super) fn doubt(&self, nodeid: u64) {
+        self.outlet.doubt(nodeid);
+    }
+
     /// An error.
     pub(super) fn error(&self, errno: Errno) {
         self.send(&reply::error(self.unique, wire(errno)), &[]);

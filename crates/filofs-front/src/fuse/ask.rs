@@ -184,6 +184,11 @@ impl Ask<'_> {
                 let open = ledger.opened(arg.open_id, nodeid)?;
                 let data_only = arg.fsync_flags.contains(abi::FsyncFlags::FDATASYNC);
                 mount.fsync(cx, open.node(), &open, data_only)?;
+                if ledger.terms().writeback {
+                    // Before the writes came the file may have used no storage; Linux asks again
+                    // after a close, and after this only when it is told to.
+                    answer.doubt(nodeid);
+                }
                 answer.empty();
             }
             Operation::Setxattr { arg, name, value } => {

@@ -1,5 +1,6 @@
 //! `Device`: the descriptor through which requests come and answers go.
 
+use filofs_wire::notify;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::io::IoSlice;
@@ -9,6 +10,10 @@ pub(super) trait Outlet {
     /// Sends one whole message, `head` (header and structure) and the data after it. False when
     /// nobody got it: then whatever it would have given the peer must be taken back.
     fn send(&self, head: &[u8], data: &[u8]) -> bool;
+
+    /// Tells the kernel that what it knows of a node's attributes is out of date. Only attributes:
+    /// that waits for nobody, so it may come from whoever serves a request.
+    fn doubt(&self, _nodeid: u64) {}
 }
 
 /// A FUSE device, or a socket that stands for one.
@@ -74,6 +79,11 @@ impl AsFd for Device {
 }
 
 impl Outlet for Device {
+    fn doubt(&self, nodeid: u64) {
+        // ENOENT is a node that the kernel has dropped meanwhile.
+        let _ = self.notify(notify::inval_inode(nodeid, -1, 0).parts());
+    }
+
     fn send(&self, head: &[u8], data: &[u8]) -> bool {
         let sent = if data.is_empty() {
             rustix::io::write(&self.fd, head)
