@@ -308,6 +308,11 @@ impl Ask<'_> {
         // What an exported mount asks: a node that is known by its id alone, and its parent.
         if name == b"." {
             let attr = mount.getattr(cx, &dir, None)?;
+            // The kernel has nobody who holds it, or it would not ask: what has no name either is
+            // gone, although its FORGET may still be under way.
+            if attr.nlink == 0 {
+                return Err(Errno::ESTALE);
+            }
             let mut entry = Entry::new(attr);
             (entry.cookie, entry.generation) = (dir.cookie(), dir.generation());
             return self.told(&dir, &entry);
