@@ -49,6 +49,11 @@ impl<'a> Answer<'a> {
         self.outlet.collect(nodeid).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
     }
 
+    /// What the kernel knows of the node's attributes is out of date.
+    pub(super) fn doubt(&self, nodeid: u64) {
+        self.outlet.doubt(nodeid);
+    }
+
     /// An error.
     pub(super) fn error(&self, errno: Errno) {
         self.send(&reply::error(self.unique, wire(errno)), &[]);

@@ -184,6 +184,11 @@ impl Ask<'_> {
                 let open = ledger.opened(arg.open_id, nodeid)?;
                 let data_only = arg.fsync_flags.contains(abi::FsyncFlags::FDATASYNC);
                 mount.fsync(cx, open.node(), &open, data_only)?;
+                if ledger.terms().writeback {
+                    // Before the writes came the file may have used no storage; Linux asks again
+                    // after a close, and after this only when it is told to.
+                    answer.doubt(nodeid);
+                }
                 answer.empty();
             }
             Operation::Setxattr { arg, name, value } => {
@@ -308,6 +313,11 @@ impl Ask<'_> {
         // What an exported mount asks: a node that is known by its id alone, and its parent.
         if name == b"." {
             let attr = mount.getattr(cx, &dir, None)?;
+            // The kernel has nobody who holds it, or it would not ask: what has no name either is
+            // gone, although its FORGET may still be under way.
+            if attr.nlink == 0 {
+                return Err(Errno::ESTALE);
+            }
             let mut entry = Entry::new(attr);
             (entry.cookie, entry.generation) = (dir.cookie(), dir.generation());
             return self.told(&dir, &entry);

@@ -14,6 +14,10 @@ pub(super) trait Outlet {
     /// Has the peer hand over what it still holds back of a node's written data, and returns when
     /// it has come, as WRITE requests that other workers serve. EBUSY when it could not.
     fn collect(&self, nodeid: u64) -> Result<(), Errno>;
+
+    /// Tells the kernel that what it knows of a node's attributes is out of date. Only attributes:
+    /// that waits for nobody, so it may come from whoever serves a request.
+    fn doubt(&self, _nodeid: u64) {}
 }
 
 /// A FUSE device, or a socket that stands for one.
@@ -79,6 +83,11 @@ impl AsFd for Device {
 }
 
 impl Outlet for Device {
+    fn doubt(&self, nodeid: u64) {
+        // ENOENT is a node that the kernel has dropped meanwhile.
+        let _ = self.notify(notify::inval_inode(nodeid, -1, 0).parts());
+    }
+
     fn send(&self, head: &[u8], data: &[u8]) -> bool {
         let sent = if data.is_empty() {
             rustix::io::write(&self.fd, head)

@@ -194,9 +194,16 @@ fn an_exported_mount_finds_what_was_given_back() {
     assert_eq!((above.nodeid, above.generation), (1, 0), "the root");
     assert_eq!(lab.lookups(), 1, "the root is not counted");
     assert_eq!(lab.ask(Opcode::Lookup, 987_654_321, &[b".\0"]), Err(116), "ESTALE");
+    // Removed, and the FORGET has not come yet.
+    let (file, open) = lab.create(b"file\0", 0);
+    let arg = abi::ReleaseIn { open_id: open.open_id, ..abi::ReleaseIn::default() };
+    assert_eq!(lab.ask(Opcode::Release, file.nodeid, &[arg.as_bytes()]), Ok(vec![]));
+    assert_eq!(lab.ask(Opcode::Unlink, 1, &[b"file\0"]), Ok(vec![]));
+    assert_eq!(lab.ask(Opcode::Lookup, file.nodeid, &[b".\0"]), Err(116), "ESTALE");
     // Without exports nobody asks the file system.
     let lab = Lab::plain();
     let dir = lab.mkdir(1, b"dir\0");
+    let arg = abi::ForgetIn { nlookup: 1 };
     lab.send(Opcode::Forget as u32, dir.nodeid, &[arg.as_bytes()], &Post::default());
     assert_eq!(lab.ask(Opcode::Lookup, dir.nodeid, &[b".\0"]), Err(116));
 }
