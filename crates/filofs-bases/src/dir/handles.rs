@@ -57,6 +57,11 @@ impl Dir {
     pub(super) fn do_recall(&self, cookie: Cookie) -> Result<Entry> {
         if let Some(inode) = self.host.find_cookie(cookie) {
             let stat = stat(self.host.descriptor(&inode)?)?;
+            // Whoever still used it would not have to ask: the file is gone, even if its release
+            // and its forgetting are still under way.
+            if stat.stx_nlink == 0 {
+                return Err(Errno::ESTALE);
+            }
             return self.host.entry(inode, &stat);
         }
         let known = self.host.inodes.remembered(cookie).ok_or(Errno::ESTALE)?;

@@ -83,6 +83,16 @@ fn a_node_that_was_given_back_has_its_cookie_again() {
 }
 
 #[test]
+fn what_was_removed_is_not_recalled_while_it_is_being_forgotten() {
+    let g = Ground::new();
+    let top = g.root();
+    let (file, _open) = g.create(&root(), &top, "f", 0o600).unwrap();
+    g.dir.unlink(&root(), &top, n("f")).unwrap();
+    assert_eq!(g.dir.recall(&root(), file.cookie()).unwrap_err(), Errno::ESTALE);
+    assert_eq!(g.attr(&file).nlink, 0);
+}
+
+#[test]
 fn as_many_are_remembered_as_was_asked_for() {
     let g = Ground::with(DirOptions { remember: 10, ..DirOptions::default() });
     if !has_handles(&g, "as_many_are_remembered_as_was_asked_for") {

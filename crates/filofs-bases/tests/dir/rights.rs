@@ -2,8 +2,8 @@
 
 use crate::ground::{Ground, is_root, mode, n, node, root, user};
 use filofs::{
-    Context, Errno, FallocateFlags, FileSystem, Gid, Kind, MakeHow, OpenFlags, OpenHow, SetAttr,
-    SliceSource, Uid, VecSink, WriteFlags, XattrFlags,
+    Access, Context, Errno, FallocateFlags, FileSystem, Gid, Kind, MakeHow, OpenFlags, OpenHow,
+    SetAttr, SliceSource, Uid, VecSink, WriteFlags, XattrFlags,
 };
 use filofs_bases::dir::own_rights;
 use std::fs;
@@ -131,6 +131,34 @@ fn a_set_group_id_directory_hands_its_group_down() {
     let chmod = SetAttr { mode: Some(0o2755), ..SetAttr::default() };
     assert_eq!(g.dir.setattr(&user(1000), &file, None, &chmod).unwrap().mode, 0o755);
     assert_eq!(g.dir.setattr(&member, &file, None, &chmod).unwrap().mode, 0o2755);
+}
+
+#[test]
+fn access_is_asked_for_the_caller() {
+    if !is_root("access_is_asked_for_the_caller") {
+        return;
+    }
+    let g = Ground::new();
+    fs::write(g.at("f"), "").unwrap();
+    fs::set_permissions(g.at("f"), mode(0o640)).unwrap();
+    chown(g.at("f"), Some(1000), Some(3000)).unwrap();
+    let file = g.walk("f").unwrap();
+    let groups = vec![Gid(3000)];
+    let member = Context { groups: &groups, ..user(1001) };
+    let (read, write, exec) = (Access::READ, Access::WRITE, Access::EXEC);
+    for (cx, want, answer) in [
+        (user(1000), read | write, Ok(())),
+        (user(1000), exec, Err(Errno::EACCES)),
+        (user(1001), read, Err(Errno::EACCES)),
+        (user(1001), Access::empty(), Ok(())),
+        (member, read, Ok(())),
+        (member, write, Err(Errno::EACCES)),
+        (root(), read | write, Ok(())),
+        (root(), exec, Err(Errno::EACCES)),
+        (root(), Access::from_bits_retain(8), Err(Errno::EINVAL)),
+    ] {
+        assert_eq!(g.dir.access(&cx, &file, want), answer, "{cx:?} {want:?}");
+    }
 }
 
 /// A set-id program with a capability, that anybody may write.
