@@ -63,7 +63,7 @@ fn run(base: Base, nth: u64, harm: Harm) -> bool {
     let calls = fault.calls();
     let layers: Vec<Box<dyn Layer>> = vec![Box::new(fault)];
     // The mount itself asks for the root: without an answer there is none.
-    let mounted = match Mounted::try_with(base, layers, Front::Local, Settings::default()) {
+    let mounted = match Mounted::try_with(base, layers, Front::Local, Settings::default(), None) {
         Ok(mounted) => mounted,
         Err(errno) => {
             assert_eq!(Harm::Errno(errno), harm, "call {nth}: why there is no mount");

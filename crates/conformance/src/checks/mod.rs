@@ -8,6 +8,7 @@ mod kernel;
 mod links;
 mod locks;
 mod names;
+mod readonly;
 mod rename;
 mod space;
 mod walk;
@@ -36,6 +37,13 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
     ]
     .into_iter()
     .flatten()
+}
+
+pub use readonly::prepare;
+
+/// Every check of a file system that cannot be written, in the tree that [`prepare`] made.
+pub fn readonly() -> impl Iterator<Item = &'static Check> {
+    readonly::CHECKS.iter()
 }
 
 /// A list of checks: sentence, source, needs, function.

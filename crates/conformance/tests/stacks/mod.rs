@@ -67,7 +67,7 @@ impl Mounted {
         front: Front,
         settings: Settings,
     ) -> Option<Mounted> {
-        possible(front).then(|| Self::try_with(base, layers, front, settings).unwrap())
+        possible(front).then(|| Self::try_with(base, layers, front, settings, None).unwrap())
     }
 
     /// The same; the errno of what the file system did not answer when it was mounted.
@@ -76,12 +76,19 @@ impl Mounted {
         layers: Vec<Box<dyn Layer>>,
         front: Front,
         settings: Settings,
+        prepare: Option<fn(&dyn Subject)>,
     ) -> Result<Mounted> {
         let below = (base == Base::Dir).then(TempDir::new);
         let bottom: Arc<dyn FileSystem> = match &below {
             Some(below) => Arc::new(Dir::open(below.path(), DirOptions::default()).unwrap()),
             None => Arc::new(Mem::new(settings)),
         };
+        if let Some(prepare) = prepare {
+            let local = Local::over(bottom.clone())?;
+            let process = local.process();
+            process.umask(0);
+            prepare(&process);
+        }
         let stack = Stack::new(bottom, layers).unwrap();
         let small = settings.size <= 64 << 20;
         let mut mounted = Mounted { local: None, session: None, point: None, below, base, small };
