@@ -12,7 +12,7 @@ impl Rng {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,7 +22,7 @@ impl Rng {
 
     /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.draw() % limit
     }
 
     /// One of those.
@@ -39,7 +39,7 @@ impl Rng {
 /// A seed that nobody has chosen: from the clock and the process number.
 pub fn fresh_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Rng::new(now.map_or(0, |d| d.as_nanos() as u64) ^ u64::from(std::process::id())).next()
+    Rng::new(now.map_or(0, |d| d.as_nanos() as u64) ^ u64::from(std::process::id())).draw()
 }
 
 /// A number from the environment, or that.
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_seed_means_the_same_for_ever() {
         let mut rng = Rng::new(0);
-        assert_eq!(rng.next(), 0xe220_a839_7b1d_cdaf);
-        assert_eq!(rng.next(), 0x6e78_9e6a_a1b9_65f4);
+        assert_eq!(rng.draw(), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(rng.draw(), 0x6e78_9e6a_a1b9_65f4);
     }
 }

@@ -133,7 +133,7 @@ fn target(rng: &mut Rng) -> Path {
 
 fn step(rng: &mut Rng) -> Step {
     let slot = rng.below(3) as u8;
-    let seed = rng.next() as u8;
+    let seed = rng.draw() as u8;
     let offset = if rng.one_in(3) { rng.below(20_000) } else { rng.below(5) * 4096 };
     let most = if rng.one_in(3) { 9000 } else { 100 };
     let len = 1 + rng.below(most);

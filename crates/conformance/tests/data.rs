@@ -3,6 +3,8 @@
 //!
 //! A failure prints its seed: `FILO_DATA_SEED=N` runs it again, `FILO_DATA_OPS=N` runs longer.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // all of it is test
+
 mod stacks;
 
 use conformance::os::{TempDir, mapped};
@@ -47,7 +49,7 @@ impl File<'_> {
         let size = self.expected.len() as u64;
         match self.rng.below(14) {
             0..=3 => {
-                let data: Vec<u8> = (0..len).map(|_| self.rng.next() as u8).collect();
+                let data: Vec<u8> = (0..len).map(|_| self.rng.draw() as u8).collect();
                 let mut done = 0;
                 while done < data.len() {
                     done += s.pwrite(fd, &data[done..], offset + done as u64).unwrap();
@@ -104,7 +106,7 @@ impl File<'_> {
                 if let Some(path) = s.host_path()
                     && end <= size
                 {
-                    let data: Vec<u8> = (0..len).map(|_| self.rng.next() as u8).collect();
+                    let data: Vec<u8> = (0..len).map(|_| self.rng.draw() as u8).collect();
                     mapped(&path.join("data"), size as usize, |map| {
                         assert!(map == &self.expected[..], "the mapping is not the file");
                         map[offset as usize..end as usize].copy_from_slice(&data);

@@ -1,6 +1,8 @@
 //! The control: the checks on the host's own file systems. A check that fails here is wrong, or
 //! says more than every file system promises.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // all of it is test
+
 use conformance::os::OsProcess;
 use conformance::os::{TempDir, may_become_users};
 use conformance::run::{OsGround, Shared, run};

@@ -1,5 +1,7 @@
 //! The list of checks over bases, layers and front ends. Each cell is a test and reports itself.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // all of it is test
+
 mod stacks;
 
 use conformance::run::{Shared, run};

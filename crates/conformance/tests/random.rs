@@ -5,6 +5,8 @@
 //! those are always run. `FILO_RANDOM_OPS=N` runs N steps for each instead of the small default,
 //! `FILO_RANDOM_SEED=N` begins with that seed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // all of it is test
+
 mod stacks;
 
 use conformance::os::TempDir;
@@ -30,7 +32,7 @@ fn campaign(ground: &dyn Ground, label: &str, default_steps: u64) {
     let mut seed = first;
     for _ in 0..steps.div_ceil(LENGTH as u64) {
         trial::seed(ground, label, seed, LENGTH);
-        seed = seeds.next();
+        seed = seeds.draw();
     }
 }
 

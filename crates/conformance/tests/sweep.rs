@@ -2,6 +2,8 @@
 //! caller is told must be honest, and the tree must be what the model says: the step that failed
 //! has happened or not, whole, and all others have happened.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // all of it is test
+
 mod stacks;
 
 use conformance::model::Model;

@@ -111,6 +111,7 @@ fn gone(s: &dyn Subject, name: &[u8]) {
     assert_eq!(s.lstat(name).err(), Some(Errno::ENOENT), "{}", name.escape_ascii());
 }
 
+#[allow(clippy::unnecessary_wraps)] // as the calls that set times take it
 fn at(secs: i64) -> Option<SetTime> {
     Some(SetTime::At(Time::new(secs, 0)))
 }
