@@ -1,5 +1,6 @@
 //! `Step`: one operation of a random sequence, and what it answers.
 
+use crate::model::Model;
 use crate::rng::Rng;
 use crate::{Fd, Subject};
 use filofs::{Errno, FallocateFlags, Kind, OpenFlags, RenameFlags, Result, XattrFlags};
@@ -107,63 +108,123 @@ pub fn bytes(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|n| (n as u8).wrapping_mul(7).wrapping_add(seed)).collect()
 }
 
-/// A random sequence of that many steps.
+/// A random sequence of that many steps. The model goes along, so that most steps meet what is
+/// there: a sequence of paths chosen blindly fails nearly always, and tests nothing.
 pub fn sequence(seed: u64, steps: usize) -> Vec<Step> {
-    let mut rng = Rng::new(seed);
-    (0..steps).map(|_| step(&mut rng)).collect()
+    let mut chooser = Chooser { rng: Rng::new(seed), there: Vec::new() };
+    let mut model = Model::default();
+    (0..steps)
+        .map(|_| {
+            let step = chooser.step();
+            if model.act(&step) == Answer::Done {
+                chooser.there = model.paths();
+            }
+            step
+        })
+        .collect()
 }
 
-fn path(rng: &mut Rng) -> Path {
-    const NAMES: [&str; 3] = ["a", "b", "c"];
-    let mut path = String::from(NAMES[rng.below(3) as usize]);
-    while rng.one_in(2) {
-        if rng.one_in(8) {
-            path.push_str("/..");
-        }
-        path.push('/');
-        path.push_str(NAMES[rng.below(3) as usize]);
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// Chooses steps.
+struct Chooser {
+    rng: Rng,
+    /// Every path there is, with its kind.
+    there: Vec<(Path, Kind)>,
+}
+
+impl Chooser {
+    fn name(&mut self) -> &'static str {
+        NAMES[self.rng.below(3) as usize]
     }
-    path
-}
 
-/// A target without `..`, so that no path leads above where the sequence began.
-fn target(rng: &mut Rng) -> Path {
-    path(rng).replace("/..", "")
-}
+    /// Any path, of what is there or not, with a few `..`.
+    fn any(&mut self) -> Path {
+        let mut path = String::from(self.name());
+        while self.rng.one_in(2) {
+            if self.rng.one_in(4) {
+                path.push_str("/..");
+            }
+            path.push('/');
+            path.push_str(self.name());
+        }
+        path
+    }
 
-fn step(rng: &mut Rng) -> Step {
-    let slot = rng.below(3) as u8;
-    let seed = rng.draw() as u8;
-    let offset = if rng.one_in(3) { rng.below(20_000) } else { rng.below(5) * 4096 };
-    let most = if rng.one_in(3) { 9000 } else { 100 };
-    let len = 1 + rng.below(most);
-    match rng.below(30) {
-        0..=2 => Step::Create(path(rng), rng.one_in(3)),
-        3 | 4 => Step::Write(path(rng), offset, len as usize, seed),
-        5 => Step::Read(path(rng)),
-        6 => Step::Truncate(path(rng), offset),
-        7 => Step::Punch(path(rng), offset, len),
-        8 => Step::Copy(path(rng), rng.below(6000), path(rng), offset, len),
-        9 | 10 => Step::Mkdir(path(rng)),
-        11 => Step::Rmdir(path(rng)),
-        12 => Step::Unlink(path(rng)),
-        13..=15 => Step::Rename(path(rng), path(rng), *rng.pick(&[0, 0, 0, 1, 2, 2])),
-        16 | 17 => Step::Link(path(rng), path(rng)),
-        18 => Step::Symlink(target(rng), path(rng)),
-        19 => Step::Readlink(path(rng)),
-        20 => Step::Lstat(path(rng)),
-        21 => Step::Stat(path(rng)),
-        22 => Step::List(path(rng)),
-        23 => Step::Chmod(path(rng), *rng.pick(&[0o644, 0o755, 0o4755, 0o1777, 0])),
-        24 => Step::SetXattr(path(rng), slot, seed),
-        25 if rng.one_in(2) => Step::RemoveXattr(path(rng), slot),
-        25 => Step::GetXattr(path(rng), slot),
-        26 if rng.one_in(3) => Step::Drop(slot),
-        26 => Step::Hold(path(rng), slot),
-        27 => Step::WriteHeld(slot, offset, len as usize, seed),
-        28 => Step::ReadHeld(slot),
-        _ if rng.one_in(3) => Step::FsyncHeld(slot),
-        _ => Step::StatHeld(slot),
+    /// A path of that kind, most often.
+    fn known(&mut self, kind: Option<Kind>) -> Path {
+        let fits = |at: &&(Path, Kind)| kind.is_none_or(|kind| at.1 == kind);
+        let count = self.there.iter().filter(fits).count() as u64;
+        if count == 0 || self.rng.one_in(8) {
+            return self.any();
+        }
+        let number = self.rng.below(count) as usize;
+        self.there.iter().filter(fits).nth(number).map(|at| at.0.clone()).unwrap_or_default()
+    }
+
+    fn file(&mut self) -> Path {
+        self.known(Some(Kind::Regular))
+    }
+
+    fn directory(&mut self) -> Path {
+        self.known(Some(Kind::Directory))
+    }
+
+    /// A name in a directory that is there, or at the top: new, or not.
+    fn spot(&mut self) -> Path {
+        let name = self.name();
+        if self.rng.one_in(3) { name.to_owned() } else { format!("{}/{name}", self.directory()) }
+    }
+
+    /// A target without `..`, so that no path leads above where the sequence began.
+    fn target(&mut self) -> Path {
+        let target = if self.rng.one_in(2) { self.name().to_owned() } else { self.known(None) };
+        target.replace("/..", "")
+    }
+
+    fn step(&mut self) -> Step {
+        let rng = &mut self.rng;
+        let slot = rng.below(3) as u8;
+        let seed = rng.draw() as u8;
+        let offset = if rng.one_in(3) { rng.below(20_000) } else { rng.below(5) * 4096 };
+        let most = if rng.one_in(3) { 9000 } else { 100 };
+        let len = 1 + rng.below(most);
+        let from = rng.below(6000);
+        let flags = *rng.pick(&[0, 0, 0, 1, 2, 2]);
+        let mode = *rng.pick(&[0o644, 0o755, 0o4755, 0o1777, 0]);
+        let key = slot / 2;
+        let (often, seldom) = (rng.one_in(2), rng.one_in(3));
+        match rng.below(30) {
+            0..=2 => Step::Create(self.spot(), seldom),
+            3 | 4 => Step::Write(self.file(), offset, len as usize, seed),
+            5 => Step::Read(self.file()),
+            6 => Step::Truncate(self.file(), offset),
+            7 => Step::Punch(self.file(), offset, len),
+            8 => Step::Copy(self.file(), from, self.file(), offset, len),
+            9 | 10 => Step::Mkdir(self.spot()),
+            11 => Step::Rmdir(self.directory()),
+            12 => Step::Unlink(self.known(None)),
+            13 | 14 => Step::Rename(self.known(None), self.spot(), flags),
+            15 => Step::Rename(self.known(None), self.known(None), flags),
+            16 => Step::Link(self.file(), self.spot()),
+            17 => Step::Link(self.known(None), self.spot()),
+            18 => Step::Symlink(self.target(), self.spot()),
+            19 => Step::Readlink(self.known(Some(Kind::Symlink))),
+            20 => Step::Lstat(self.known(None)),
+            21 => Step::Stat(self.known(None)),
+            22 => Step::List(self.directory()),
+            23 if often => Step::SetXattr(self.known(None), key, seed),
+            23 => Step::Chmod(self.known(None), mode),
+            24 => Step::SetXattr(self.known(None), key, seed),
+            25 if often => Step::RemoveXattr(self.known(None), key),
+            25 => Step::GetXattr(self.known(None), key),
+            26 if seldom => Step::Drop(slot),
+            26 => Step::Hold(self.file(), slot),
+            27 => Step::WriteHeld(slot, offset, len as usize, seed),
+            28 => Step::ReadHeld(slot),
+            _ if seldom => Step::FsyncHeld(slot),
+            _ => Step::StatHeld(slot),
+        }
     }
 }
 
@@ -316,4 +377,34 @@ fn copy_all(s: &dyn Subject, from: Fd, at: u64, to: Fd, to_at: u64, len: u64) ->
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_steps_succeed_and_every_kind_of_step_does_both() {
+        let mut counts = BTreeMap::<String, [u32; 2]>::new();
+        for seed in 0..50 {
+            let mut model = Model::default();
+            for step in sequence(seed, 300) {
+                let failed = matches!(model.act(&step), Answer::Failed(_));
+                let name = format!("{step:?}");
+                let name = name.split('(').next().unwrap_or_default().to_owned();
+                counts.entry(name).or_default()[usize::from(failed)] += 1;
+            }
+        }
+        assert_eq!(counts.len(), 26, "{counts:?}");
+        for (name, [succeeded, failed]) in counts {
+            assert!(succeeded * 4 >= failed, "{name}: {succeeded} against {failed}");
+            assert!(succeeded > 50 && failed > 5, "{name}: {succeeded} against {failed}");
+        }
+    }
+
+    #[test]
+    fn a_seed_means_the_same_sequence_always() {
+        assert_eq!(sequence(7, 100), sequence(7, 100));
+        assert_ne!(sequence(7, 100), sequence(8, 100));
+    }
 }

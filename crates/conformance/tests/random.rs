@@ -12,7 +12,11 @@ mod stacks;
 use conformance::os::TempDir;
 use conformance::rng::{Rng, fresh_seed, from_environment};
 use conformance::run::{Ground, OsGround};
+use conformance::steps::{Step, sequence};
 use conformance::{Abilities, trial};
+use filofs::{Errno, Layer, Op};
+use filofs_bases::mem::Settings;
+use filofs_layers::fault::{Fault, Harm, Plan};
 use stacks::{Base, Front, Mounted, possible};
 
 /// Steps of one sequence.
@@ -75,4 +79,20 @@ fn mem_mounted_answers_as_the_model() {
 #[test]
 fn dir_mounted_answers_as_the_model() {
     on(Base::Dir, "null", Front::Fuse, 3000);
+}
+
+#[test]
+fn a_file_system_that_cannot_link_is_found_out_in_a_few_steps() {
+    // The finder and the shrinker themselves, on a fault that is known.
+    let plan = Plan { op: Some(Op::Link), nth: 1, times: 0, harm: Harm::Errno(Errno::EMLINK) };
+    let layers: Vec<Box<dyn Layer>> = vec![Box::new(Fault::new(plan))];
+    let Some(mounted) = Mounted::with(Base::Mem, layers, Front::Local, Settings::default()) else {
+        return;
+    };
+    let ground = mounted.ground();
+    let found = trial::attempt(&*ground, "found", &sequence(1, LENGTH)).expect("a difference");
+    let short = trial::shrink(&*ground, "shrunk", found);
+    assert!(short.steps.len() <= 3, "{short:?}");
+    assert!(matches!(short.steps.last(), Some(Step::Link(..))), "{short:?}");
+    assert!(short.says.contains("EMLINK"), "{short:?}");
 }
