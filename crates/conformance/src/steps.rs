@@ -397,8 +397,8 @@ mod tests {
         }
         assert_eq!(counts.len(), 26, "{counts:?}");
         for (name, [succeeded, failed]) in counts {
-            assert!(succeeded * 4 >= failed, "{name}: {succeeded} against {failed}");
-            assert!(succeeded > 50 && failed > 5, "{name}: {succeeded} against {failed}");
+            assert!(succeeded * 8 >= failed, "{name}: {succeeded} against {failed}");
+            assert!(succeeded > 25 && failed > 5, "{name}: {succeeded} against {failed}");
         }
     }
 
