@@ -214,11 +214,20 @@ pub(crate) fn built(words: &str) -> Vec<Box<dyn Layer>> {
             match word {
                 "null" => Box::new(Null),
                 "readonly" => Box::new(ReadOnly),
-                "trace" => Box::new(Trace::new(Box::new(std::io::sink()), Duration::ZERO)),
+                "trace" => Box::new(Trace::new(traced(), Duration::ZERO)),
                 other => unreachable!("{other}"),
             }
         })
         .collect()
+}
+
+/// Where the lines of `trace` go: nowhere, or with `FILO_TRACE=1` to standard error.
+fn traced() -> Box<dyn std::io::Write + Send> {
+    if std::env::var_os("FILO_TRACE").is_some() {
+        Box::new(std::io::stderr())
+    } else {
+        Box::new(std::io::sink())
+    }
 }
 
 /// Whether this machine can; a skip is said, and a failure where everything is required.
