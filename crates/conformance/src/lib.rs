@@ -11,9 +11,13 @@
 #![allow(clippy::missing_panics_doc)] // for the same reason
 
 pub mod checks;
+pub mod model;
 pub mod os;
+pub mod rng;
 pub mod run;
+pub mod steps;
 mod subject;
+pub mod trial;
 
 pub use subject::{Abilities, Fd, Subject};
 

@@ -8,6 +8,7 @@ mod kernel;
 mod links;
 mod locks;
 mod names;
+mod readonly;
 mod rename;
 mod space;
 mod walk;
@@ -36,6 +37,13 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
     ]
     .into_iter()
     .flatten()
+}
+
+pub use readonly::prepare;
+
+/// Every check of a file system that cannot be written, in the tree that [`prepare`] made.
+pub fn readonly() -> impl Iterator<Item = &'static Check> {
+    readonly::CHECKS.iter()
 }
 
 /// A list of checks: sentence, source, needs, function.
@@ -103,6 +111,7 @@ fn gone(s: &dyn Subject, name: &[u8]) {
     assert_eq!(s.lstat(name).err(), Some(Errno::ENOENT), "{}", name.escape_ascii());
 }
 
+#[allow(clippy::unnecessary_wraps)] // as the calls that set times take it
 fn at(secs: i64) -> Option<SetTime> {
     Some(SetTime::At(Time::new(secs, 0)))
 }

@@ -396,25 +396,25 @@ pub(super) fn set_flags(fd: Fd, flags: u32) -> Result<()> {
 struct Handle {
     bytes: u32,
     kind: i32,
-    handle: [u8; 128],
+    body: [u8; 128],
 }
 
 pub(super) fn name_to_handle(name: &[u8]) -> Result<Vec<u8>> {
-    let mut handle = Handle { bytes: 128, kind: 0, handle: [0; 128] };
+    let mut handle = Handle { bytes: 128, kind: 0, body: [0; 128] };
     let mut mount = 0i32;
     let name = path(name);
     let at = &raw mut handle;
     sys!(syscall(libc::SYS_name_to_handle_at, HERE, name.as_ptr(), at, &raw mut mount, 0))?;
     let mut bytes = handle.kind.to_ne_bytes().to_vec();
-    bytes.extend_from_slice(&handle.handle[..handle.bytes as usize]);
+    bytes.extend_from_slice(&handle.body[..handle.bytes as usize]);
     Ok(bytes)
 }
 
 pub(super) fn open_by_handle(bytes: &[u8], flags: OpenFlags) -> Result<Fd> {
     let (kind, bytes) = bytes.split_first_chunk::<4>().unwrap();
     let mut handle =
-        Handle { bytes: bytes.len() as u32, kind: i32::from_ne_bytes(*kind), handle: [0; 128] };
-    handle.handle[..bytes.len()].copy_from_slice(bytes);
+        Handle { bytes: bytes.len() as u32, kind: i32::from_ne_bytes(*kind), body: [0; 128] };
+    handle.body[..bytes.len()].copy_from_slice(bytes);
     let mount = sys!(open(c".".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC))?;
     let at = &raw mut handle;
     let answer = sys!(syscall(libc::SYS_open_by_handle_at, mount, at, flags.0 | 0o2_000_000));

@@ -5,7 +5,7 @@
 use conformance::os::{TempDir, may_become_users};
 use conformance::run::{Ground, LocalGround, OsGround};
 use conformance::{Abilities, Subject};
-use filofs::{FileSystem, Identity, Layer, Mount, Stack};
+use filofs::{FileSystem, Identity, Layer, Mount, Result, Stack};
 use filofs_bases::dir::{Dir, DirOptions};
 use filofs_bases::mem::{Mem, Settings};
 use filofs_front::fuse::{FuseOptions, Session};
@@ -18,11 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The layers of the matrix.
-pub const LAYERS: [&str; 4] = ["", "null", "null null null", "trace"];
+pub(crate) const LAYERS: [&str; 4] = ["", "null", "null null null", "trace"];
 
 /// What is at the bottom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Base {
+pub(crate) enum Base {
     /// In memory.
     Mem,
     /// A directory of the host.
@@ -31,7 +31,7 @@ pub enum Base {
 
 /// What is on top.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Front {
+pub(crate) enum Front {
     /// In-process.
     Local,
     /// Mounted.
@@ -39,7 +39,7 @@ pub enum Front {
 }
 
 /// A stack in use. Everything it needed is gone when it is dropped.
-pub struct Mounted {
+pub(crate) struct Mounted {
     local: Option<Local>,
     session: Option<Session>,
     point: Option<TempDir>,
@@ -50,39 +50,53 @@ pub struct Mounted {
 
 impl Mounted {
     /// `None`, said, when this machine cannot.
-    pub fn new(base: Base, layers: &str, front: Front) -> Option<Mounted> {
+    pub(crate) fn new(base: Base, layers: &str, front: Front) -> Option<Mounted> {
         Self::with(base, built(layers), front, Settings::default())
     }
 
     /// A `mem` of 8 MiB.
-    pub fn small(front: Front) -> Option<Mounted> {
+    pub(crate) fn small(front: Front) -> Option<Mounted> {
         let settings = Settings { size: 8 << 20, ..Settings::default() };
         Self::with(Base::Mem, Vec::new(), front, settings)
     }
 
     /// With layers of one's own, bottom to top.
-    pub fn with(
+    pub(crate) fn with(
         base: Base,
         layers: Vec<Box<dyn Layer>>,
         front: Front,
         settings: Settings,
     ) -> Option<Mounted> {
-        if !possible(front) {
-            return None;
-        }
+        possible(front).then(|| Self::try_with(base, layers, front, settings, None).unwrap())
+    }
+
+    /// The same; the errno of what the file system did not answer when it was mounted.
+    pub(crate) fn try_with(
+        base: Base,
+        layers: Vec<Box<dyn Layer>>,
+        front: Front,
+        settings: Settings,
+        prepare: Option<fn(&dyn Subject)>,
+    ) -> Result<Mounted> {
         let below = (base == Base::Dir).then(TempDir::new);
         let bottom: Arc<dyn FileSystem> = match &below {
             Some(below) => Arc::new(Dir::open(below.path(), DirOptions::default()).unwrap()),
             None => Arc::new(Mem::new(settings)),
         };
+        if let Some(prepare) = prepare {
+            let local = Local::over(bottom.clone())?;
+            let process = local.process();
+            process.umask(0);
+            prepare(&process);
+        }
         let stack = Stack::new(bottom, layers).unwrap();
         let small = settings.size <= 64 << 20;
         let mut mounted = Mounted { local: None, session: None, point: None, below, base, small };
         match front {
-            Front::Local => mounted.local = Some(Local::over_stack(stack).unwrap()),
+            Front::Local => mounted.local = Some(Local::over_stack(stack)?),
             Front::Fuse => mounted.mount(stack),
         }
-        Some(mounted)
+        Ok(mounted)
     }
 
     fn mount(&mut self, stack: Stack) {
@@ -102,7 +116,7 @@ impl Mounted {
     }
 
     /// Where checks can be run.
-    pub fn ground(&self) -> Box<dyn Ground> {
+    pub(crate) fn ground(&self) -> Box<dyn Ground> {
         match (&self.local, &self.point) {
             (Some(local), _) => Box::new(LocalGround(local.clone())),
             (None, Some(point)) => {
@@ -113,7 +127,7 @@ impl Mounted {
     }
 
     /// Root in the top directory.
-    pub fn root(&self) -> Box<dyn Subject> {
+    pub(crate) fn root(&self) -> Box<dyn Subject> {
         match (&self.local, &self.point) {
             (Some(local), _) => {
                 let process = local.process();
@@ -128,17 +142,17 @@ impl Mounted {
     }
 
     /// Where it is mounted.
-    pub fn point(&self) -> Option<&Path> {
+    pub(crate) fn point(&self) -> Option<&Path> {
         self.point.as_ref().map(TempDir::path)
     }
 
     /// The directory of the host below.
-    pub fn below(&self) -> Option<&Path> {
+    pub(crate) fn below(&self) -> Option<&Path> {
         self.below.as_ref().map(TempDir::path)
     }
 
     /// The mount.
-    pub fn mounted(&self) -> &Arc<Mount> {
+    pub(crate) fn mounted(&self) -> &Arc<Mount> {
         match (&self.local, &self.session) {
             (Some(local), _) => local.mount(),
             (None, Some(session)) => session.mount(),
@@ -160,7 +174,7 @@ impl Mounted {
     }
 
     /// Unmounts, and checks that nothing is left of what was used.
-    pub fn end(mut self) {
+    pub(crate) fn end(mut self) {
         if let Some(session) = self.session.take() {
             // A process that ended a moment ago may still hold the mount.
             let mut answer = session.unmount(false);
@@ -193,22 +207,31 @@ impl Drop for Mounted {
 }
 
 /// Layers by name, bottom to top.
-pub fn built(words: &str) -> Vec<Box<dyn Layer>> {
+pub(crate) fn built(words: &str) -> Vec<Box<dyn Layer>> {
     words
         .split_whitespace()
         .map(|word| -> Box<dyn Layer> {
             match word {
                 "null" => Box::new(Null),
                 "readonly" => Box::new(ReadOnly),
-                "trace" => Box::new(Trace::new(Box::new(std::io::sink()), Duration::ZERO)),
+                "trace" => Box::new(Trace::new(traced(), Duration::ZERO)),
                 other => unreachable!("{other}"),
             }
         })
         .collect()
 }
 
+/// Where the lines of `trace` go: nowhere, or with `FILO_TRACE=1` to standard error.
+fn traced() -> Box<dyn std::io::Write + Send> {
+    if std::env::var_os("FILO_TRACE").is_some() {
+        Box::new(std::io::stderr())
+    } else {
+        Box::new(std::io::sink())
+    }
+}
+
 /// Whether this machine can; a skip is said, and a failure where everything is required.
-pub fn possible(front: Front) -> bool {
+pub(crate) fn possible(front: Front) -> bool {
     let lack = if !may_become_users() {
         "root"
     } else if front == Front::Fuse && !Path::new("/dev/fuse").exists() {

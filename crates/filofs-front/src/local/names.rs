@@ -177,8 +177,16 @@ impl Process {
         if !moves_dir && (from.slash || (!exchange && to.slash)) {
             return Err(Errno::ENOTDIR);
         }
-        if target.as_ref().is_some_and(|target| target.node.is(&source.node)) {
-            return Ok(());
+        if moves_dir && walk.is_above(&source, &to.dir)? {
+            return Err(Errno::EINVAL);
+        }
+        if let Some(target) = &target {
+            if target.attr.kind == Kind::Directory && walk.is_above(target, &from.dir)? {
+                return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
+            }
+            if target.node.is(&source.node) {
+                return Ok(());
+            }
         }
         walk.may_delete(&from.dir, &source)?;
         match &target {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 const PATH_MAX: usize = 4096;
 /// The most symbolic links followed on one walk (MAXSYMLINKS).
 const MOST_LINKS: u32 = 40;
+/// How deep a directory may be for `is_above` to find its root: far beyond what file systems hold.
+const DEEPEST: u32 = 1 << 20;
 
 /// Where a walk has come to: a node, what it looked like when it was passed, and the way it was
 /// reached, for file systems that cannot say what a directory's parent is.
@@ -197,6 +199,22 @@ impl<'a> Walk<'a> {
             (Err(Errno::MISSING), Some(up)) => up.again(self.cx, self.mount),
             (Err(errno), _) => Err(errno).or_missing(Errno::EOPNOTSUPP),
         }
+    }
+
+    /// Whether a directory is another one, or one that it is in. (What the kernel's rename knows
+    /// without asking.) A tree deeper than a path can be long answers ELOOP.
+    pub(super) fn is_above(&self, above: &Place, dir: &Place) -> Result<bool> {
+        let mut here = dir.clone();
+        for _ in 0..DEEPEST {
+            if here.node.is(&above.node) {
+                return Ok(true);
+            }
+            if here.node.is(self.mount.root()) {
+                return Ok(false);
+            }
+            here = self.up(&here)?;
+        }
+        Err(Errno::ELOOP)
     }
 
     /// Checks that the caller may walk through a directory. Errors: ENOTDIR, EACCES.
