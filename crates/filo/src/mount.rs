@@ -121,7 +121,9 @@ impl Served {
         let Plan { stack: spec, mountpoint, mut options } = plan;
         spec.check_options()?;
         let mountpoint = check_mountpoint(&mountpoint, &spec, options.nonempty)?;
-        raise_descriptor_limit();
+        // Every file that callers hold open may need a descriptor of ours.
+        filofs_bases::dir::raise_open_files();
+        signals::survive_file_limits()?;
         let root = geteuid().is_root();
         options.fuse.nosuid = !options.suid.unwrap_or(root);
         options.fuse.nodev = !options.dev.unwrap_or(root);
@@ -213,15 +215,5 @@ fn same_file(a: &Path, b: &Path) -> bool {
     match (std::fs::metadata(a), std::fs::metadata(b)) {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
         _ => false,
-    }
-}
-
-/// Every file that callers hold open may need a descriptor of ours: as many as we may have.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let all = Rlimit { current: maximum, maximum };
-    if let Err(e) = setrlimit(Resource::Nofile, all) {
-        log::warn!("cannot raise the limit of open files: {e}");
     }
 }

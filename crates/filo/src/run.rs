@@ -5,6 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::mount::{Plan, Served, read_options};
 use crate::namespace;
 use crate::spec::StackSpec;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::os::unix::process::ExitStatusExt;
@@ -28,8 +29,9 @@ pub(crate) fn verb(args: &RunArgs) -> Result<ExitCode, Failure> {
     options.nonempty = true;
     options.fuse.allow_other = !options.fuse.allow_root;
     let mountpoint = place.path.clone();
+    let limit = getrlimit(Resource::Nofile);
     let served = Served::start(Plan { stack, mountpoint, options })?;
-    let status = run(&args.command, &place.path, &inside);
+    let status = run(&args.command, &place.path, &inside, limit);
     // Whatever the command left running keeps its files; the rest goes now.
     if served.session.unmount(false).is_err() {
         served.session.unmount(true)?;
@@ -86,6 +88,7 @@ fn run(
     command: &[std::ffi::OsString],
     mountpoint: &Path,
     inside: &Path,
+    limit: Rlimit,
 ) -> Result<ExitStatus, Failure> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(Failure::usage("no command was given after '--'"));
@@ -109,6 +112,8 @@ fn run(
     };
     let handle = signals.handle();
     let pid = rustix::process::Pid::from_child(&child);
+    // The limit of open files was raised for us, not for the command.
+    let _ = prlimit(Some(pid), Resource::Nofile, limit);
     let forwarder = std::thread::Builder::new().name("filo-signals".into()).spawn(move || {
         for signal in signals.forever() {
             if let (SIGTERM | SIGHUP, Some(signal)) =
