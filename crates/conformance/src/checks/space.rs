@@ -117,7 +117,8 @@ checks! {
         assert!(numbers.bfree <= numbers.blocks && numbers.bavail <= numbers.bfree);
         assert!(numbers.ffree <= numbers.files);
     }
-    "a full file system says so, keeps what it has, and takes more after room was made", "D.8 fillfs", Abilities::SMALL, |s| {
+    "a full file system says so, keeps what it has, and takes more after room was made",
+    "D.8 fillfs", Abilities::SMALL, |s| {
         let chunk = pattern(1 << 16, 11);
         let fd = create(s, b"big");
         let mut written = 0u64;
