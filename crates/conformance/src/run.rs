@@ -3,7 +3,7 @@
 use crate::os::OsProcess;
 use crate::{Abilities, Check, Subject};
 use filofs_front::local::Local;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Once;
@@ -108,7 +108,10 @@ pub fn run<'a>(
             report.skipped.push(format!("{check:?}: needs {missing:?}"));
             continue;
         }
-        if catch_unwind(AssertUnwindSafe(|| (check.run)(&*subject))).is_ok() {
+        CHECKING.set(true);
+        let held = catch_unwind(AssertUnwindSafe(|| (check.run)(&*subject))).is_ok();
+        CHECKING.set(false);
+        if held {
             report.passed += 1;
         } else {
             let said = PLACE.with(|place| place.borrow_mut().take()).unwrap_or_default();
@@ -119,20 +122,22 @@ pub fn run<'a>(
 }
 
 thread_local! {
-    /// What the last panic of this thread said, and where.
+    /// On a thread that runs a check: what its last panic said, and where.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+    static CHECKING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Notes what a panic says instead of printing it, on threads that run checks.
 fn remember_places() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|info| {
-            let text = format!("{info}").replace('\n', " ");
-            let _ = PLACE.try_with(|place| *place.borrow_mut() = Some(text.clone()));
-            if std::env::var_os("FILO_LOUD").is_some() {
-                eprintln!("{text}");
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if CHECKING.try_with(Cell::get) != Ok(true) {
+                return usual(info);
             }
+            let text = format!("{info}").replace('\n', " ");
+            let _ = PLACE.try_with(|place| *place.borrow_mut() = Some(text));
         }));
     });
 }

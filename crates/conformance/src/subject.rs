@@ -31,8 +31,6 @@ bitflags! {
         const SMALL = 1 << 7;
         /// Each process has its own process id.
         const PIDS = 1 << 8;
-        /// Access times move at each read that relatime(8) lets through.
-        const ATIME = 1 << 9;
         /// A file of several gigabytes may be sparse.
         const SPARSE = 1 << 10;
         /// RENAME_WHITEOUT.
@@ -84,9 +82,11 @@ macro_rules! subject {
 
         impl Subject for Process {
             fn abilities(&self) -> Abilities {
-                let always = Abilities::USERS | Abilities::BARE | Abilities::PIDS;
-                always | Abilities::ACL | Abilities::HANDLES | Abilities::CHATTR
-                    | Abilities::ZERO | Abilities::SPARSE | Abilities::WHITEOUT
+                let mut abilities = Abilities::all().difference(Abilities::KERNEL);
+                let bytes = |numbers: Statfs| numbers.blocks * u64::from(numbers.frsize);
+                let size = Subject::statvfs(self).map_or(u64::MAX, bytes);
+                abilities.set(Abilities::SMALL, size <= 64 << 20);
+                abilities
             }
 
             fn as_user(&self, uid: u32, gid: u32, groups: &[u32]) -> Box<dyn Subject> {

@@ -111,7 +111,8 @@ pub fn seed(ground: &dyn Ground, label: &str, seed: u64, length: usize) {
         let short = shrink(ground, &name, found);
         let list: Vec<_> = short.steps.iter().map(|s| format!("    {s:?}")).collect();
         panic!(
-            "{label}: seed {seed:#x} of {length} steps, {long} until it failed, shrunk to {}:\n{}\n{}",
+            "{label}: seed {seed:#x} of {length} steps, {long} until it failed, shrunk to {}:\n\
+             {}\n{}",
             short.steps.len(),
             list.join("\n"),
             short.says

@@ -25,7 +25,8 @@ checks! {
             (0o770, &other, false, false),
         ] {
             s.chmod(b"f", mode).unwrap();
-            for (flags, bit, may) in [(RO, 4, may_read), (WO, 2, may_write), (RW, 6, may_read && may_write)] {
+            let both = may_read && may_write;
+            for (flags, bit, may) in [(RO, 4, may_read), (WO, 2, may_write), (RW, 6, both)] {
                 let expected = if may { None } else { Some(Errno::EACCES) };
                 let answer = who.open(b"f", flags, 0);
                 assert_eq!(answer.err(), expected, "{mode:o} {flags:?}");
@@ -36,7 +37,8 @@ checks! {
             }
         }
     }
-    "root reads and writes everything but executes only what somebody may", "access(2)", USERS, |s| {
+    "root reads and writes everything but executes only what somebody may",
+    "access(2)", USERS, |s| {
         s.write_file(b"f", b"x").unwrap();
         s.chown(b"f", Some(1000), Some(1000)).unwrap();
         s.chmod(b"f", 0).unwrap();

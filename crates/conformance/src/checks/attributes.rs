@@ -152,7 +152,8 @@ checks! {
         assert_eq!(s.stat(b"f").unwrap().mode, 0o777);
         user.close(fd).unwrap();
     }
-    "chown clears set-id bits of files, also for root, and not of directories", "chown(2)", USERS, |s| {
+    "chown clears set-id bits of files, also for root, and not of directories",
+    "chown(2)", USERS, |s| {
         touch(s, b"f");
         s.mkdir(b"d", 0o755).unwrap();
         for name in [b"f", b"d"] {

@@ -32,7 +32,8 @@ checks! {
         s.mkdir(b"d", 0o755).unwrap();
         assert_eq!(s.readdir(b"d").unwrap().len(), 2);
     }
-    "two thousand files in one directory are all there and all removable", "D.6 create_many", ANY, |s| {
+    "two thousand files in one directory are all there and all removable",
+    "D.6 create_many", ANY, |s| {
         let count = 2324;
         for n in 0..count {
             touch(s, format!("file-{n}").as_bytes());
@@ -46,7 +47,8 @@ checks! {
         }
         assert!(names(s, b".").is_empty());
     }
-    "what is there all the time is listed exactly once while others come and go", "readdir(3)", ANY, |s| {
+    "what is there all the time is listed exactly once while others come and go",
+    "readdir(3)", ANY, |s| {
         for n in 0..1500 {
             touch(s, format!("stays-{n:04}").as_bytes());
             touch(s, format!("goes-{n:04}").as_bytes());
@@ -160,7 +162,8 @@ checks! {
         let left = names(s, b".");
         assert!(left.iter().all(|n| n == b"rename.test1" || n == b"rename.test2"), "{left:?}");
     }
-    "makers, removers and renamers of the same directories come to an end", "D.8 rmdirrace, renamerace_dirs", ANY, |s| {
+    "makers, removers and renamers of the same directories come to an end",
+    "D.8 rmdirrace, renamerace_dirs", ANY, |s| {
         let workers: Vec<_> = (0..3).map(|_| s.as_same()).collect();
         std::thread::scope(|scope| {
             for (number, worker) in workers.iter().enumerate() {

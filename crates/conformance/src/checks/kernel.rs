@@ -109,7 +109,8 @@ checks! {
         assert!(buffer == data);
         s.close(fd).unwrap();
     }
-    "a file is opened by its handle after the kernel dropped its caches", "open_by_handle_at(2)", KERNEL.union(Abilities::HANDLES).union(Abilities::USERS), |s| {
+    "a file is opened by its handle after the kernel dropped its caches",
+    "open_by_handle_at(2)", KERNEL.union(Abilities::HANDLES).union(Abilities::USERS), |s| {
         s.mkdir(b"dir", 0o755).unwrap();
         s.mkdir(b"dir/sub", 0o755).unwrap();
         s.write_file(b"dir/sub/file", b"found again").unwrap();

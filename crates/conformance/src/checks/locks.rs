@@ -20,7 +20,8 @@ checks! {
         let mine = range(LockKind::Exclusive, 100, 50);
         s.setlk(fd, mine, false).unwrap();
         s.setlk(fd, mine, false).unwrap();
-        assert_eq!(other.setlk(theirs, range(LockKind::Shared, 149, 10), false), Err(Errno::EAGAIN));
+        let last_byte = range(LockKind::Shared, 149, 10);
+        assert_eq!(other.setlk(theirs, last_byte, false), Err(Errno::EAGAIN));
         other.setlk(theirs, range(LockKind::Exclusive, 150, 10), false).unwrap();
         other.setlk(theirs, range(LockKind::Exclusive, 0, 100), false).unwrap();
         s.setlk(fd, Lock { kind: LockKind::Unlock, ..mine }, false).unwrap();
@@ -55,7 +56,8 @@ checks! {
             assert_eq!((found.kind, found.start), (LockKind::Exclusive, n as u64 * 10));
             assert_eq!(found.end, n as u64 * 10 + 4);
             assert_eq!(found.pid.0, holder.pid());
-            let own = holder.getlk(opened[n], range(LockKind::Exclusive, n as u64 * 10, 5)).unwrap();
+            let own = range(LockKind::Exclusive, n as u64 * 10, 5);
+            let own = holder.getlk(opened[n], own).unwrap();
             assert_eq!(own.kind, LockKind::Unlock, "one's own is not in the way");
         }
         assert_eq!(s.getlk(fd, range(LockKind::Shared, 5, 5)).unwrap().kind, LockKind::Unlock);
@@ -161,7 +163,8 @@ checks! {
         s.close(fd).unwrap();
         other.close(theirs).unwrap();
     }
-    "a file is opened by its handle", "D.5 tfilehandle", Abilities::HANDLES.union(Abilities::USERS), |s| {
+    "a file is opened by its handle",
+    "D.5 tfilehandle", Abilities::HANDLES.union(Abilities::USERS), |s| {
         s.write_file(b"f", b"by handle").unwrap();
         let handle = s.name_to_handle(b"f").unwrap();
         s.rename(b"f", b"g", PLAIN).unwrap();
@@ -175,13 +178,15 @@ checks! {
         let user = s.as_user(1000, 1000, &[]);
         assert_eq!(user.open_by_handle(&handle, RO).err(), Some(Errno::EPERM));
     }
-    "the handle of a removed file is stale", "D.5 tfhremove", Abilities::HANDLES.union(Abilities::USERS), |s| {
+    "the handle of a removed file is stale",
+    "D.5 tfhremove", Abilities::HANDLES.union(Abilities::USERS), |s| {
         touch(s, b"f");
         let handle = s.name_to_handle(b"f").unwrap();
         s.unlink(b"f").unwrap();
         assert_eq!(s.open_by_handle(&handle, RO).err(), Some(Errno::ESTALE));
     }
-    "bytes that are no handle are refused", "D.5 tfhinval", Abilities::HANDLES.union(Abilities::USERS), |s| {
+    "bytes that are no handle are refused",
+    "D.5 tfhinval", Abilities::HANDLES.union(Abilities::USERS), |s| {
         touch(s, b"f");
         let handle = s.name_to_handle(b"f").unwrap();
         for seed in 0..20 {

@@ -45,7 +45,8 @@ super::checks! {
         assert_eq!(s.mknod(b"fifo", Kind::Fifo, 0o644, Device::default()), Err(Errno::EEXIST));
         assert_eq!(s.link(b"file", b"dir/second"), Err(Errno::EEXIST));
     }
-    "no directory, fifo, symlink or link is made on it", "D.8 t_ro createdir, createfifo, createsymlink, createlink", ANY, |s| {
+    "no directory, fifo, symlink or link is made on it",
+    "D.8 t_ro createdir, createfifo, createsymlink, createlink", ANY, |s| {
         assert_eq!(s.mkdir(b"new", 0o755), Err(ROFS));
         assert_eq!(s.mknod(b"new", Kind::Fifo, 0o644, Device::default()), Err(ROFS));
         assert_eq!(s.mknod(b"new", Kind::Regular, 0o644, Device::default()), Err(ROFS));

@@ -27,7 +27,8 @@ checks! {
         assert_eq!(s.mkdir(b"", 0o755), Err(Errno::ENOENT));
         assert_eq!(s.unlink(b""), Err(Errno::ENOENT));
     }
-    "a name of 255 bytes is allowed and one of 256 is too long", "D.6 create_nametoolong", ANY, |s| {
+    "a name of 255 bytes is allowed and one of 256 is too long",
+    "D.6 create_nametoolong", ANY, |s| {
         let (most, more) = ([b'n'; 255], [b'n'; 256]);
         touch(s, &most);
         assert_eq!(names(s, b"."), [most.to_vec()]);
@@ -40,7 +41,8 @@ checks! {
         assert_eq!(s.rmdir(&more), Err(Errno::ENAMETOOLONG));
         s.unlink(&most).unwrap();
     }
-    "a rename to a name that is too long fails and changes nothing", "D.6 rename_nametoolong", ANY, |s| {
+    "a rename to a name that is too long fails and changes nothing",
+    "D.6 rename_nametoolong", ANY, |s| {
         touch(s, b"a");
         assert_eq!(s.rename(b"a", &[b'n'; 256], PLAIN), Err(Errno::ENAMETOOLONG));
         assert_eq!(names(s, b"."), [b"a"]);
@@ -86,7 +88,8 @@ checks! {
         assert_eq!(s.stat(b"none/x").err(), Some(Errno::ENOENT));
         assert_eq!(s.stat(b"none/..").err(), Some(Errno::ENOENT));
     }
-    "forty symbolic links in a row are followed and the forty-first is a loop", "path_resolution(7)", ANY, |s| {
+    "forty symbolic links in a row are followed and the forty-first is a loop",
+    "path_resolution(7)", ANY, |s| {
         touch(s, b"l0");
         for n in 1..=41u32 {
             let (to, name) = (format!("l{}", n - 1), format!("l{n}"));
@@ -104,7 +107,8 @@ checks! {
         assert_eq!(s.open(b"me", MAKE, 0o644).err(), Some(Errno::ELOOP));
         assert_eq!(s.readlink(b"me").unwrap(), b"me");
     }
-    "symbolic links in the middle of a path are followed, also by lstat", "path_resolution(7)", ANY, |s| {
+    "symbolic links in the middle of a path are followed, also by lstat",
+    "path_resolution(7)", ANY, |s| {
         s.mkdir(b"dir", 0o755).unwrap();
         s.mkdir(b"dir/sub", 0o755).unwrap();
         s.write_file(b"dir/sub/f", b"x").unwrap();
