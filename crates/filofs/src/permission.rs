@@ -3,7 +3,8 @@
 //! One checker for everybody who has to decide without a kernel: the in-process front end, and
 //! bases that must decide something themselves. The rules are those of inode(7),
 //! path_resolution(7), chown(2), chmod(2), utimensat(2), xattr(7) and acl(5); where the manual
-//! pages leave a case open, what Linux 6.18 does (`fs/namei.c`, `fs/attr.c`, `fs/xattr.c`) is the answer.
+//! pages leave a case open, the answer is what Linux 6.18 does (`fs/namei.c`, `fs/attr.c`,
+//! `fs/xattr.c`).
 //!
 //! User 0 has every capability, everybody else has none: a context carries no capability sets.
 //! The restrictions of `fs.protected_hardlinks` and its siblings are a kernel's settings and not
