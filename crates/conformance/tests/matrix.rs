@@ -9,21 +9,11 @@ use conformance::{Abilities, checks};
 use filofs_bases::mem::Settings;
 use stacks::{Base, Front, LAYERS, Mounted, built, possible};
 
-/// Checks whose answer is not filo's to give on a mount, with the reason.
-const FUSE_EXCEPT: &[(&str, &str)] = &[(
-    "access says that it cannot be written, but for special files",
-    "the kernel answers access(2) itself under default_permissions, from the mount's own `ro`",
-)];
-
-fn except(front: Front) -> &'static [(&'static str, &'static str)] {
-    if front == Front::Fuse { FUSE_EXCEPT } else { &[] }
-}
-
 fn cell(base: Base, layers: &str, front: Front) {
     let label = format!("{base:?} x [{layers}] x {front:?}");
     let Some(mounted) = Mounted::new(base, layers, front) else { return };
     let list = checks::all().filter(|check| !check.needs.contains(Abilities::SMALL));
-    let report = run(list, &*mounted.ground(), except(front));
+    let report = run(list, &*mounted.ground(), &[]);
     mounted.end();
     report.settle(&label);
 }
@@ -77,7 +67,7 @@ fn readonly(base: Base, layers: &str, front: Front) {
     let settings = Settings::default();
     let mounted =
         Mounted::try_with(base, built(layers), front, settings, Some(checks::prepare)).unwrap();
-    let report = run(checks::readonly(), &Shared(|| mounted.root()), except(front));
+    let report = run(checks::readonly(), &Shared(|| mounted.root()), &[]);
     mounted.end();
     report.settle(&format!("{base:?} x [{layers}] x {front:?}"));
 }

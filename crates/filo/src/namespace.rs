@@ -17,7 +17,8 @@ pub(crate) fn enter() -> Result<(), Failure> {
         unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(|e| {
             let mut failure = denied("a user namespace", e);
             failure.text.push_str(
-                "; ordinary users need them for 'filo run' (sysctl kernel.unprivileged_userns_clone \
+                "; ordinary users need them for 'filo run' \
+                 (sysctl kernel.unprivileged_userns_clone \
                  or kernel.apparmor_restrict_unprivileged_userns may forbid them)",
             );
             failure

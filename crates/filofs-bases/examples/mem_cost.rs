@@ -1,5 +1,6 @@
 //! What `mem` costs: memory for each empty file, time for each operation, and the speed of
 //! sequential data beside that of plain copying. Run with `--release`.
+#![allow(clippy::cast_precision_loss)] // figures for a person
 
 use filofs::{
     Context, FileSystem, Kind, MakeHow, Name, Node, Open, OpenFlags, OpenHow, SliceSink,

@@ -79,7 +79,7 @@ impl FileSystem for Mem {
             locks: true,
             exportable: true,
             // It could be; but then FUSE says who asks only where something is made.
-            idmapped: false,
+            ..Profile::default()
         }
     }
 

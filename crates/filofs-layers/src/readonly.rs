@@ -6,7 +6,7 @@
 
 use filofs::{
     Access, Attr, Call, Context, Definition, Effect, Errno, FileSystem, Ioctl, Layer, Next, Node,
-    Open, OpenHow, Opened, Result, Role, SetAttr, Sink, Visit, layer,
+    Open, OpenHow, Opened, Profile, Result, Role, SetAttr, Sink, Visit, layer,
 };
 
 /// Refuses every change with EROFS.
@@ -22,6 +22,10 @@ const CHANGING: [u32; 3] = [0x4008_6602, 0x4008_7602, 0x401c_5820];
 impl Layer for ReadOnly {
     fn name(&self) -> &'static str {
         "readonly"
+    }
+
+    fn profile(&self, below: Profile) -> Profile {
+        Profile { read_only: true, ..below }
     }
 
     /// What exists answers EEXIST to whoever would make it, as without the layer (B10).

@@ -9,7 +9,7 @@ use proc_macro::{Delimiter, TokenStream, TokenTree};
 /// Put this on `impl Layer for X`. It adds `Layer::intercepts`, derived from the methods present.
 ///
 /// An `enter` or `leave` hook means every operation; a method with the name of an operation means
-/// that operation; `name`, `describe` and `attach` mean nothing.
+/// that operation; `name`, `describe`, `profile` and `attach` mean nothing.
 #[proc_macro_attribute]
 pub fn layer(_attr: TokenStream, item: TokenStream) -> TokenStream {
     let mut tokens: Vec<TokenTree> = item.into_iter().collect();
@@ -57,7 +57,7 @@ fn methods(body: TokenStream) -> Vec<String> {
 fn with(method: &str) -> String {
     match method {
         "enter" | "leave" => ".with_all()".into(),
-        "name" | "describe" | "attach" => String::new(),
+        "name" | "describe" | "attach" | "profile" => String::new(),
         op => format!(".with(::filofs::Op::{})", camel(op)),
     }
 }

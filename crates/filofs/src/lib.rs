@@ -64,9 +64,19 @@
 //!         Ok(Entry::new(Attr::directory(1)))
 //!     }
 //!     fn lookup(&self, _: &Context<'_>, _: &Node, name: Name<'_>) -> Result<Entry> {
-//!         if name.bytes() == b"hello" { Ok(Entry::new(Attr::regular(2, 6))) } else { Err(Errno::ENOENT) }
+//!         match name.bytes() {
+//!             b"hello" => Ok(Entry::new(Attr::regular(2, 6))),
+//!             _ => Err(Errno::ENOENT),
+//!         }
 //!     }
-//!     fn read(&self, _: &Context<'_>, _: &Node, _: &Open, at: u64, out: &mut dyn Sink) -> Result<()> {
+//!     fn read(
+//!         &self,
+//!         _: &Context<'_>,
+//!         _: &Node,
+//!         _: &Open,
+//!         at: u64,
+//!         out: &mut dyn Sink,
+//!     ) -> Result<()> {
 //!         out.put(b"world\n".get(at as usize..).unwrap_or_default());
 //!         Ok(())
 //!     }

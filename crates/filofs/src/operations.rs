@@ -69,8 +69,8 @@ macro_rules! operations {
         /// `sync` and the unmount question: success).
         ///
         /// Operations are blocking calls and may come from many threads at once. The caller has
-        /// been let in: permissions are checked above. Names are checked ([`Name`]). A node or open handed in was
-        /// handed out by this same file system.
+        /// been let in: permissions are checked above. Names are checked ([`Name`]). A node or
+        /// open handed in was handed out by this same file system.
         pub trait FileSystem: Send + Sync {
             /// What it is called: one word, as on the command line. The name of its type, if it
             /// does not say.
@@ -117,6 +117,12 @@ macro_rules! operations {
             /// One line for a person: the name and how it is set up.
             fn describe(&self) -> String {
                 self.name().to_owned()
+            }
+
+            /// What front ends should know of the stack up to here, given what they should know
+            /// of what is below.
+            fn profile(&self, below: Profile) -> Profile {
+                below
             }
 
             /// Called once when the stack is built: an owned way down for work in the background,
@@ -184,7 +190,7 @@ macro_rules! operations {
             }
 
             fn profile(&self) -> Profile {
-                self.base().profile()
+                self.layers().fold(self.base().profile(), |below, layer| layer.profile(below))
             }
 
             fn slots(&self) -> usize {

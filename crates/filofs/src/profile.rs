@@ -8,6 +8,9 @@ pub struct Profile {
     /// Nobody changes the files but through this mount. A front end may then keep written data
     /// back, and be the one who knows size and times of files it writes.
     pub owns_files: bool,
+    /// Nothing can be changed through it. A front end that decides about access by itself must
+    /// know.
+    pub read_only: bool,
     /// How long a name that was not found may be believed to stay so.
     pub negative_ttl: Duration,
     /// It answers `getlk`, `setlk` and `flock` itself. Otherwise the front end keeps the locks.
@@ -25,6 +28,7 @@ impl Default for Profile {
     fn default() -> Self {
         Profile {
             owns_files: false,
+            read_only: false,
             negative_ttl: Duration::ZERO,
             locks: false,
             exportable: false,

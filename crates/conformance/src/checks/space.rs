@@ -46,6 +46,16 @@ checks! {
         assert_eq!(s.lseek(fd, 5, Whence::Hole), Err(Errno::ENXIO));
         s.close(fd).unwrap();
     }
+    "fresh data is found before it is written back", "lseek(2)", ANY, |s| {
+        let fd = create(s, b"f");
+        assert_eq!(s.write(fd, &pattern(10_000, 3)), Ok(10_000));
+        assert_eq!(s.lseek(fd, 0, Whence::Data), Ok(0));
+        assert!(s.lseek(fd, 0, Whence::Hole).unwrap() >= 10_000);
+        assert_eq!(s.pwrite(fd, b"far", FAR), Ok(3));
+        let data = s.lseek(fd, FAR as i64 - 4096, Whence::Data).unwrap();
+        assert!(data <= FAR, "{data}");
+        s.close(fd).unwrap();
+    }
     "punching makes a hole and keeps the size", "fallocate(2)", ANY, |s| {
         let data = pattern(100_000, 8);
         s.write_file(b"f", &data).unwrap();

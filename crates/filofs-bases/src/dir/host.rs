@@ -12,7 +12,7 @@ use filofs::{
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
@@ -203,13 +203,21 @@ impl Host {
         }
     }
 
-    /// The handle of an inode that goes, if that costs no more than a question.
+    /// The handle of an inode that goes, if that costs no more than a question: of its descriptor
+    /// or, if it has none (a file that was made, or only listed), of its name. Whether that name
+    /// still led to the same file is found out when the handle is opened.
     pub(super) fn last_handle(&self, inode: &Inode) -> Option<(HostHandle, i32)> {
         if let Some(known) = inode.handle.get() {
             return known.clone();
         }
-        let slot = locked(&inode.slot);
-        self.handle(&slot.as_ref()?.fd)
+        if let Some(cached) = &*locked(&inode.slot) {
+            return self.handle(&cached.fd);
+        }
+        let Place { parent, name } = inode.place().filter(|_| self.handles)?;
+        let name = CString::new(&*name).ok()?;
+        self.rights.as_own().ok()?;
+        let (handle, mount) = sys::handle_at(held(&parent)?.as_fd(), &name).ok()?;
+        locked(&self.mounts).contains_key(&mount).then_some((handle, mount))
     }
 
     /// Opens a handle, to hold what it names. ESTALE when that is gone.

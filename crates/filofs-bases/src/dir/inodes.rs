@@ -109,18 +109,19 @@ impl Inodes {
         let remembers = locked(&self.memory).most > 0;
         let handle = if remembers { host.last_handle(inode) } else { None };
         {
-            let mut cookies = locked(self.cookie_shard(inode.cookie));
-            if cookies.get(&inode.cookie).is_some_and(|weak| weak.as_ptr() == &raw const *inode) {
-                cookies.remove(&inode.cookie);
+            let mut alive = self.shard(inode.identity.key());
+            let key = inode.identity.key();
+            if alive.get(&key).is_some_and(|weak| weak.as_ptr() == &raw const *inode) {
+                alive.remove(&key);
+                if let Some(handle) = handle {
+                    locked(&self.memory).put(inode.cookie, inode.identity, handle);
+                }
             }
         }
-        let mut alive = self.shard(inode.identity.key());
-        let key = inode.identity.key();
-        if alive.get(&key).is_some_and(|weak| weak.as_ptr() == &raw const *inode) {
-            alive.remove(&key);
-            if let Some(handle) = handle {
-                locked(&self.memory).put(inode.cookie, inode.identity, handle);
-            }
+        // Last, so that the cookie leads somewhere all the time.
+        let mut cookies = locked(self.cookie_shard(inode.cookie));
+        if cookies.get(&inode.cookie).is_some_and(|weak| weak.as_ptr() == &raw const *inode) {
+            cookies.remove(&inode.cookie);
         }
     }
 

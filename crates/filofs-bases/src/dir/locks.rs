@@ -1,6 +1,7 @@
 //! Advisory locks: among the callers of this mount, and against the processes of the host.
 //!
-//! Among callers the [`filofs::LockTable`] decides, in order of arrival and with deadlocks found out.
+//! Among callers the [`filofs::LockTable`] decides, in order of arrival and with deadlocks found
+//! out.
 //! What it grants is then taken on the host as well: a flock on the descriptor of the open it
 //! belongs to, a POSIX lock as an open file description lock on a descriptor for each owner. A
 //! lock that another process of the host holds is tried for again and again, because a system

@@ -138,18 +138,27 @@ pub(super) struct HostHandle {
 /// The handle of what is open, and the number of the mount it is on. EOPNOTSUPP where the host
 /// has none.
 pub(super) fn handle_of(fd: BorrowedFd<'_>) -> Result<(HostHandle, i32)> {
+    handle(fd, c"", libc::AT_EMPTY_PATH)
+}
+
+/// The same of what a name in an open directory leads to; a symbolic link is not followed.
+pub(super) fn handle_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<(HostHandle, i32)> {
+    handle(dir, name, 0)
+}
+
+fn handle(fd: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<(HostHandle, i32)> {
     let mut handle = RawHandle { bytes: HANDLE_MAX as u32, kind: 0, handle: [0; HANDLE_MAX] };
     let mut mount = 0i32;
-    // SAFETY: the kernel writes at most `bytes` bytes of the tail, which has that many, and one
-    // int for the mount.
+    // SAFETY: the path ends in NUL; the kernel writes at most `bytes` bytes of the tail, which has
+    // that many, and one int for the mount.
     check(unsafe {
         libc::syscall(
             libc::SYS_name_to_handle_at,
             raw(fd),
-            c"".as_ptr(),
+            path.as_ptr(),
             &raw mut handle,
             &raw mut mount,
-            libc::AT_EMPTY_PATH,
+            flags,
         )
     })?;
     let bytes = handle.handle.get(..handle.bytes as usize).ok_or(Errno::EIO)?.into();

@@ -54,7 +54,9 @@ impl File {
 /// Python is everywhere the tests run; a lock of fcntl(2) needs another process to be seen.
 fn try_outside(file: &File, kind: &str, start: u64, len: u64) -> bool {
     let code = format!(
-        "import fcntl,sys\nf=open(sys.argv[1],'r+')\ntry:\n fcntl.lockf(f,fcntl.{kind}|fcntl.LOCK_NB,{len},{start})\nexcept OSError: sys.exit(7)"
+        "import fcntl,sys\nf=open(sys.argv[1],'r+')\n\
+         try:\n fcntl.lockf(f,fcntl.{kind}|fcntl.LOCK_NB,{len},{start})\n\
+         except OSError: sys.exit(7)"
     );
     let path = file.g.at("f");
     let status = std::process::Command::new("python3").arg("-c").arg(code).arg(path).status();
@@ -110,7 +112,8 @@ fn fcntl_getlock_pids() {
 fn what_another_process_holds_is_found_and_leaves_earlier_locks_alone() {
     let file = File::new();
     let path = file.g.at("f");
-    let code = "import fcntl,sys,time\nf=open(sys.argv[1],'r+')\nfcntl.lockf(f,fcntl.LOCK_EX,10,100)\nprint('held',flush=True)\nsys.stdin.read()";
+    let code = "import fcntl,sys,time\nf=open(sys.argv[1],'r+')\n\
+                fcntl.lockf(f,fcntl.LOCK_EX,10,100)\nprint('held',flush=True)\nsys.stdin.read()";
     let mut other = std::process::Command::new("python3")
         .args(["-c", code])
         .arg(path)

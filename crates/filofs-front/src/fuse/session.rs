@@ -64,6 +64,8 @@ impl Session {
         mountpoint: &Path,
         options: &FuseOptions,
     ) -> Result<Session, MountError> {
+        let read_only = options.read_only || mount.profile().read_only;
+        let options = &FuseOptions { read_only, ..options.clone() };
         let shown = &mount.identity().from;
         let source = if options.fsname.is_empty() { shown.as_str() } else { &options.fsname };
         let source = if source.is_empty() { "filo" } else { source };
