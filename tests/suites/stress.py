@@ -13,7 +13,7 @@ from harness import Failed, Skip, is_root, listed, main, need_program, run, run_
 
 # Of stress-ng's class `filesystem`, all but those that work elsewhere than in a directory (other
 # file systems, process state) or that need a device.
-ELSEWHERE = {"binderfs", "bind-mount", "dup", "eventfd", "ioprio", "procfs", "sysfs", "ramfs"}
+ELSEWHERE = {"binderfs", "bind-mount", "dup", "eventfd", "io", "ioprio", "procfs", "sysfs", "ramfs"}
 # Of other classes, those that work on files.
 BESIDES = {"aio", "flock", "readahead", "revio", "seek", "sendfile", "splice", "vm-splice"}
 GRACE_SECONDS = 120

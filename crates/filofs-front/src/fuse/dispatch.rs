@@ -8,7 +8,7 @@ use super::device::Outlet;
 use super::flight::Flight;
 use super::ledger::Ledger;
 use filofs::{Context, Errno, Gid, Pid, RequestId, Uid};
-use filofs_wire::abi::Opcode;
+use filofs_wire::abi::{Opcode, WriteFlags};
 use filofs_wire::reply;
 use filofs_wire::request::{Malformed, Operation, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,7 +77,8 @@ impl Dispatch {
             answer.error(Errno::EIO);
             return;
         }
-        flight.begin(unique, request.header.pid);
+        let waits_alone = !is_for_all(&request.operation);
+        flight.begin(unique, if waits_alone { request.header.pid } else { 0 });
         let answer = Answer::new(outlet, unique, Some(flight));
         let run = AssertUnwindSafe(|| self.run(&request, window, flight, &answer));
         if catch_unwind(run).is_err() {
@@ -138,6 +139,17 @@ impl Dispatch {
                     | Opcode::Syncfs
                     | Opcode::Destroy
             )
+    }
+}
+
+/// Whether an operation is not only its caller's. A killed caller is let go before its operation
+/// ends; but what the kernel writes back in somebody's name is everybody's data, and it keeps an
+/// error of it for others.
+fn is_for_all(operation: &Operation<'_>) -> bool {
+    match operation {
+        Operation::Write { arg, .. } => arg.write_flags.contains(WriteFlags::CACHE),
+        Operation::Release { .. } | Operation::Releasedir { .. } | Operation::Syncfs { .. } => true,
+        _ => false,
     }
 }
 

@@ -299,3 +299,14 @@ fn times_and_sizes_of_setattr() {
     let arg = abi::SetattrIn { valid: Valid::SIZE, size: 1 << 63, ..abi::SetattrIn::default() };
     assert_eq!(set(arg), Err(22), "no position in a file");
 }
+
+#[test]
+fn what_is_written_back_is_not_given_up_with_its_caller() {
+    let write = |write_flags| {
+        let arg = abi::WriteIn { write_flags, ..Default::default() };
+        is_for_all(&Operation::Write { arg, data: &[] })
+    };
+    assert!(write(abi::WriteFlags::CACHE));
+    assert!(!write(abi::WriteFlags::empty()));
+    assert!(!is_for_all(&Operation::Readlink));
+}
