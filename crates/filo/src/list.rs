@@ -46,7 +46,8 @@ fn all() -> Result<Vec<Status>, Failure> {
     Ok(all)
 }
 
-/// Whether the server of a mount is gone: the kernel answers for it at once.
+/// Whether the server of a mount is gone. The kernel never answers statfs(2) from a cache; without
+/// a server it answers at once.
 fn is_dead(mountpoint: &str) -> bool {
-    rustix::fs::stat(mountpoint).err() == Some(rustix::io::Errno::NOTCONN)
+    rustix::fs::statfs(mountpoint).err() == Some(rustix::io::Errno::NOTCONN)
 }
