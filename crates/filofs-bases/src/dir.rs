@@ -13,6 +13,7 @@
 //! that signal.
 
 mod attributes;
+mod covered;
 mod descriptors;
 mod handles;
 mod host;
@@ -28,6 +29,7 @@ mod setup;
 mod sys;
 mod xattrs;
 
+pub use covered::Covered;
 pub use rights::own_rights;
 pub use setup::{DEFINITION, DirOptions, raise_open_files};
 

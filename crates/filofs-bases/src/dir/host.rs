@@ -1,5 +1,6 @@
 //! `Host`: the way to files of the host: by descriptor, by handle, one name at a time.
 
+use super::covered::pass_below;
 use super::descriptors::{DESCRIPTORS, with_room};
 use super::inode::{Cached, Identity, Inode, Place};
 use super::inodes::Inodes;
@@ -150,14 +151,18 @@ impl Host {
 
     /// Opens one name, to hold it. Never follows a link, never leaves the directory.
     pub(super) fn step(&self, dir: BorrowedFd<'_>, name: Name<'_>) -> Result<OwnedFd> {
-        let mut resolve =
+        let open = |resolve| {
+            with_room(|| {
+                rustix::fs::openat2(dir, name.bytes(), HOLD, Mode::empty(), resolve).map_err(up)
+            })
+        };
+        let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        if self.one_device {
-            resolve |= ResolveFlags::NO_XDEV;
+        // Only a mount point is looked at twice.
+        match open(resolve | ResolveFlags::NO_XDEV) {
+            Err(Errno::EXDEV) if !self.one_device => pass_below(open(resolve)?),
+            found => found,
         }
-        with_room(|| {
-            rustix::fs::openat2(dir, name.bytes(), HOLD, Mode::empty(), resolve).map_err(up)
-        })
     }
 
     /// Opens what a descriptor holds, for I/O, with the rights of the thread.

@@ -80,11 +80,11 @@ impl Dir {
     ) -> Option<Entry> {
         let host: &Host = &self.host;
         let stat = host.rights.as_caller(cx, || stat_name(dir, name)).ok()?;
-        if host.one_device
-            && (stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
-                || Identity::of(&stat).ok()?.dev != host.dev)
+        if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+            || (host.one_device && Identity::of(&stat).ok()?.dev != host.dev)
         {
-            return None;
+            // It may be ourselves.
+            return self.find(cx, parent, dir, name).ok();
         }
         let inode = host.meet(&stat, None, Some((parent, name))).ok()?;
         host.entry(inode, &stat).ok()

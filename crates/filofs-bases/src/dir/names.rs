@@ -22,7 +22,7 @@ impl Dir {
         self.find(cx, &parent, &dir, name)
     }
 
-    fn find(
+    pub(super) fn find(
         &self,
         cx: &Context<'_>,
         parent: &Arc<Inode>,
