@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
-use clap::{Args, Parser, Subcommand};
+use crate::exit::Failure;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -116,10 +117,25 @@ pub(crate) struct ExplainArgs {
     pub(crate) words: Vec<String>,
 }
 
+/// What was wrong with a command line, in one line that ends with where help is.
+pub(crate) fn failure(told: &clap::Error, arguments: &[String]) -> Failure {
+    let text = told.render().to_string();
+    // Up to the usage: what is wrong, and perhaps a tip in a paragraph of its own.
+    let mut parts = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>());
+    let wrong = parts.next().unwrap_or_default().join(" ");
+    let wrong = wrong.strip_prefix("error: ").unwrap_or(&wrong).to_owned();
+    // A tip how to pass what looks like an option as a word would lead the wrong way.
+    let tip = parts.next().unwrap_or_default().join(" ");
+    let tip = tip.strip_prefix("tip: ").filter(|tip| !tip.contains("to pass"));
+    let verb = arguments.get(1).filter(|verb| Cli::command().find_subcommand(verb).is_some());
+    let help = verb.map_or("filo --help".into(), |verb| format!("filo {verb} --help"));
+    let tip = tip.map(|tip| format!("{tip}; ")).unwrap_or_default();
+    Failure::usage(format!("{wrong}; {tip}see '{help}'"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

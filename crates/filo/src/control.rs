@@ -34,13 +34,17 @@ pub(crate) struct Status {
     pub(crate) pid: u32,
     /// `mounting`, `running`, `dying`; `dead` when the server is gone and the mount is not.
     pub(crate) state: String,
+    /// Its device number, as `0:45`: what tells mounts at one place from each other. Empty where
+    /// somebody else mounted it.
+    #[serde(default)]
+    pub(crate) device: String,
     /// Numbers since the mount began.
     pub(crate) counters: BTreeMap<String, u64>,
 }
 
 impl Status {
     /// Of a mount of this process.
-    pub(crate) fn of(mount: &Mount) -> Status {
+    fn of(mount: &Mount, stack: &str, device: &str) -> Status {
         let state = match mount.state() {
             MountState::Mounting => "mounting",
             MountState::Running => "running",
@@ -63,9 +67,10 @@ impl Status {
         }
         Status {
             mountpoint: mount.identity().mounted_on.clone(),
-            stack: mount.identity().from.clone(),
+            stack: stack.to_owned(),
             pid: std::process::id(),
             state: state.to_owned(),
+            device: device.to_owned(),
             counters,
         }
     }
@@ -83,8 +88,13 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Listens for clients, on a thread of its own that ends with the process.
-    pub(crate) fn serve(mount: Arc<Mount>) -> Result<Control, Failure> {
+    /// Listens for clients, on a thread of its own that ends with the process. The stack is told
+    /// in the one-line form, the device as in [`Status`].
+    pub(crate) fn serve(
+        mount: Arc<Mount>,
+        stack: String,
+        device: String,
+    ) -> Result<Control, Failure> {
         let directory = directory()?;
         let path = directory.join(format!("{}.sock", std::process::id()));
         let wrong = |e: std::io::Error| {
@@ -98,7 +108,7 @@ impl Control {
             .spawn(move || {
                 for client in listener.incoming().flatten() {
                     // A client that hangs up early has only itself to blame.
-                    let _ = answer(client, &mount);
+                    let _ = answer(client, || Status::of(&mount, &stack, &device));
                 }
             })
             .map_err(wrong)?;
@@ -112,14 +122,14 @@ impl Drop for Control {
     }
 }
 
-fn answer(mut client: UnixStream, mount: &Mount) -> std::io::Result<()> {
+fn answer(mut client: UnixStream, status: impl Fn() -> Status) -> std::io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
     client.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new((&client).take(LONGEST_LINE)).read_line(&mut line)?;
     let reply = match serde_json::from_str::<Request>(&line) {
         Ok(Request { verb, version: VERSION }) if verb == "status" => {
-            serde_json::to_string(&Status::of(mount))?
+            serde_json::to_string(&status())?
         }
         Ok(_) => r#"{"error":"no such verb or version"}"#.to_owned(),
         Err(_) => r#"{"error":"not a request"}"#.to_owned(),
@@ -195,6 +205,7 @@ mod tests {
             stack: "mem:".into(),
             pid: 7,
             state: "running".into(),
+            device: "0:45".into(),
             counters: BTreeMap::from([("nodes".into(), 1)]),
         };
         let line = serde_json::to_string(&status).unwrap();

@@ -29,7 +29,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Failure {
-        Failure { exit, text: text.into() }
+        Failure { exit, text: plain(&text.into()) }
     }
 
     pub(crate) fn usage(text: impl Into<String>) -> Failure {
@@ -49,11 +49,35 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// The text without the numbers that the standard library adds to the system's errors: they say
+/// nothing to a person that the words before them do not.
+pub(crate) fn plain(text: &str) -> String {
+    const BEFORE: &str = " (os error ";
+    let mut pieces = text.split(BEFORE);
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |done, piece| match piece.split_once(')') {
+        Some((number, rest)) if number.bytes().all(|b| b.is_ascii_digit()) => done + rest,
+        _ => done + BEFORE + piece,
+    })
+}
+
 /// The bits that mount(8) expects of a helper: 1 for a wrong call or missing rights, 32 for a
 /// mount that failed.
 pub(crate) fn mount_helper_code(exit: Exit) -> u8 {
     match exit {
         Exit::Usage | Exit::Config | Exit::Permission => 1,
         Exit::MountPoint | Exit::Layer => 32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_errors_are_left_out() {
+        assert_eq!(plain("a: gone (os error 2); say b"), "a: gone; say b");
+        assert_eq!(plain("(os error) (os error x)"), "(os error) (os error x)");
+        assert_eq!(plain("x (os error 12"), "x (os error 12");
     }
 }

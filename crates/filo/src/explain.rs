@@ -3,41 +3,41 @@
 use crate::cli::ExplainArgs;
 use crate::config::{self, Config};
 use crate::exit::Failure;
+use crate::out::say;
 use crate::spec::{StackSpec, bases, layers};
-use filofs::{Definition, Op, Stack};
+use filofs::{Definition, Layer, Op, Stack};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// `filo layers`.
-pub(crate) fn layers_verb() -> ExitCode {
-    println!("Bases (the bottom of a stack):");
-    bases().for_each(print_definition);
-    println!("\nLayers (over a base, bottom to top):");
-    layers().for_each(print_definition);
-    ExitCode::SUCCESS
+pub(crate) fn layers_verb() -> Result<ExitCode, Failure> {
+    let bases = bases().map(definition).collect::<String>();
+    let layers = layers().map(definition).collect::<String>();
+    say(&format!(
+        "Bases (the bottom of a stack):\n{bases}\nLayers (over a base, bottom to top):\n{layers}"
+    ))
 }
 
-fn print_definition(definition: &Definition) {
+fn definition(definition: &Definition) -> String {
     let Definition { name, summary, argument, options, .. } = definition;
     let word = argument.map_or_else(|| (*name).to_owned(), |a| format!("{name}:{a}"));
-    println!("  {word:<14} {summary}");
-    for option in *options {
+    let options = options.iter().map(|option| {
         let value = option.value;
         let key = if value.is_empty() {
             option.key.to_owned()
         } else {
             format!("{}={value}", option.key)
         };
-        println!("      {key:<20} {}", option.help);
-    }
+        format!("      {key:<20} {}\n", option.help)
+    });
+    format!("  {word:<14} {summary}\n") + &options.collect::<String>()
 }
 
 /// `filo check`.
 pub(crate) fn check_verb(file: &Path) -> Result<ExitCode, Failure> {
     let config = Config::read(file)?;
     config.stack.check_options()?;
-    println!("{}: good: {}", file.display(), config.stack);
-    Ok(ExitCode::SUCCESS)
+    say(&format!("{}: good: {}\n", file.display(), config.stack))
 }
 
 /// `filo explain`.
@@ -56,24 +56,24 @@ pub(crate) fn explain_verb(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         None => (StackSpec::parse(&args.words)?, None, "the command line".to_owned()),
     };
     spec.check_options()?;
-    println!("# from {source}");
-    println!("# as one line: {spec}");
-    print!("{}", config::write(&spec, mount.as_deref()));
+    let mut text = format!("# from {source}\n# as one line: {spec}\n");
+    text.push_str(&config::write(&spec, mount.as_deref()));
     for (at, element) in std::iter::once(&spec.base).chain(&spec.layers).enumerate() {
         let place = if at == 0 { "base".to_owned() } else { format!("layer {at}") };
         for option in element.unset_options() {
-            println!("# {place}, {}: '{}' is not set: {}", element.name, option.key, option.help);
+            let (name, key, help) = (&element.name, option.key, option.help);
+            text.push_str(&format!("# {place}, {name}: '{key}' is not set: {help}\n"));
         }
     }
     if let Ok(stack) = spec.build() {
-        print_interest(&stack);
+        text.push_str(&interest(&stack));
     }
-    Ok(ExitCode::SUCCESS)
+    say(&text)
 }
 
 /// Which layers take part in which operations.
-fn print_interest(stack: &Stack) {
-    for (at, layer) in stack.layers().enumerate() {
+fn interest(stack: &Stack) -> String {
+    let line = |(at, layer): (usize, &dyn Layer)| {
         let ops = layer.intercepts();
         let count = ops.iter().count();
         let shown = match count {
@@ -81,6 +81,7 @@ fn print_interest(stack: &Stack) {
             n if n == Op::ALL.len() => "all".to_owned(),
             _ => ops.iter().map(Op::name).collect::<Vec<_>>().join(" "),
         };
-        println!("# layer {}, {}: takes part in {shown}", at + 1, layer.name());
-    }
+        format!("# layer {}, {}: takes part in {shown}\n", at + 1, layer.name())
+    };
+    stack.layers().enumerate().map(line).collect()
 }

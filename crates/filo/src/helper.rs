@@ -1,10 +1,12 @@
 //! The doors of mount(8): `/sbin/mount.filo SPEC MNT [-sfnv] [-o LIST]`, and what mount.fuse3(8)
 //! runs, `filo SPEC MNT [-o LIST]`, two bare words and no verb.
 
+use crate::cli::{Cli, StackArgs};
 use crate::exit::Failure;
+use crate::logger;
 use crate::mount::{Plan, read_options, serve_in};
 use crate::spec::split_words;
-use crate::{cli::StackArgs, logger};
+use clap::CommandFactory;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -25,8 +27,12 @@ impl HelperCall {
     pub(crate) fn recognise(arguments: &[String]) -> Option<Result<HelperCall, Failure>> {
         let (program, rest) = arguments.split_first()?;
         let program = Path::new(program).file_name()?.to_string_lossy();
-        let first = rest.iter().find(|word| !word.starts_with('-'))?;
-        let is_stack = first.contains([':', '/']);
+        let first = rest.first()?;
+        let is_verb = |word: &str| word == "help" || Cli::command().find_subcommand(word).is_some();
+        // mount.fuse3 gives exactly this, with options always.
+        let is_call = matches!(rest, [_, at, o, _] if o == "-o" && at.starts_with('/'));
+        let is_stack = first.contains([':', '/', ' ']) || is_call;
+        let is_stack = is_stack && !first.starts_with('-') && !is_verb(first);
         (program.starts_with("mount.") || is_stack).then(|| HelperCall::parse(rest))
     }
 
@@ -99,6 +105,10 @@ mod tests {
         let call = recognise(&["filo", "dir:/a null", "/b", "-o", "rw,dev,suid"]).unwrap();
         assert_eq!(call.words, ["dir:/a null", "/b"]);
         assert_eq!(call.options, ["rw,dev,suid"]);
+        assert!(recognise(&["filo", "mount", "/b", "-o", "help"]).is_none());
+        assert!(recognise(&["filo", "photos", "/b"]).is_none());
+        let call = recognise(&["filo", "photos", "/b", "-o", "rw,config=/x.toml"]).unwrap();
+        assert_eq!(call.words, ["photos", "/b"]);
         let call = recognise(&["/sbin/mount.filo", "mem", "/b", "-sv", "-n", "-oro"]).unwrap();
         assert!(call.sloppy && !call.fake && call.verbose == 1);
         assert_eq!((call.words.len(), call.options), (2, vec!["ro".to_owned()]));

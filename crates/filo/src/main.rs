@@ -6,6 +6,7 @@ mod control;
 mod daemon;
 mod exit;
 mod explain;
+mod guardian;
 mod helper;
 mod list;
 mod logger;
@@ -13,6 +14,7 @@ mod mount;
 mod mounts;
 mod namespace;
 mod options;
+mod out;
 mod run;
 mod signals;
 mod spec;
@@ -22,32 +24,45 @@ use clap::Parser;
 use cli::{Cli, Verb};
 use exit::{Exit, Failure, mount_helper_code};
 use helper::HelperCall;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(code) = guardian::life(&arguments) {
+        return code;
+    }
     if let Some(call) = HelperCall::recognise(&arguments) {
-        return call.and_then(HelperCall::verb).unwrap_or_else(|failure| {
-            eprintln!("filo: {failure}");
-            ExitCode::from(mount_helper_code(failure.exit))
-        });
+        return call
+            .and_then(HelperCall::verb)
+            .unwrap_or_else(|failure| fail(&failure, mount_helper_code(failure.exit)));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        // Help and version, asked for.
+        Err(told) if !told.use_stderr() => {
+            let told = out::say(&told.render().to_string());
+            return told.unwrap_or_else(|failure| fail(&failure, failure.exit as u8));
+        }
+        Err(told) if arguments.len() < 2 => {
+            eprint!("{}", told.render());
+            return ExitCode::from(Exit::Usage as u8);
+        }
         Err(told) => {
-            let _ = told.print();
-            return if told.use_stderr() {
-                ExitCode::from(Exit::Usage as u8)
-            } else {
-                ExitCode::SUCCESS
-            };
+            let failure = cli::failure(&told, &arguments);
+            return fail(&failure, failure.exit as u8);
         }
     };
-    verb(&cli.verb).unwrap_or_else(|failure| {
-        eprintln!("filo: {failure}");
-        ExitCode::from(failure.exit as u8)
-    })
+    verb(&cli.verb).unwrap_or_else(|failure| fail(&failure, failure.exit as u8))
+}
+
+/// Says why, in one line.
+fn fail(failure: &Failure, code: u8) -> ExitCode {
+    let line = format!("filo: {failure}\n");
+    // Whoever has closed standard error does not want to know.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    ExitCode::from(code)
 }
 
 fn verb(verb: &Verb) -> Result<ExitCode, Failure> {
@@ -61,7 +76,7 @@ fn verb(verb: &Verb) -> Result<ExitCode, Failure> {
         Verb::Run(args) => run::verb(args),
         Verb::Umount(args) => umount::verb(args),
         Verb::List(args) => list::verb(args),
-        Verb::Layers => Ok(explain::layers_verb()),
+        Verb::Layers => explain::layers_verb(),
         Verb::Check { file } => explain::check_verb(file),
         Verb::Explain(args) => explain::explain_verb(args),
     }

@@ -4,10 +4,14 @@ use crate::cli::{MountArgs, StackArgs};
 use crate::config::Config;
 use crate::control::Control;
 use crate::exit::{Exit, Failure};
+use crate::guardian::Guardian;
 use crate::options::{self, MountOptions};
+use crate::out::say;
+use crate::signals::Endings;
 use crate::spec::StackSpec;
 use crate::{daemon, mounts, signals};
 use filofs::{Identity, Mount};
+use filofs_bases::dir::Covered;
 use filofs_front::fuse::{MountError, Session};
 use rustix::process::geteuid;
 use std::path::{Path, PathBuf};
@@ -74,10 +78,8 @@ pub(crate) fn read_options(
 /// The verb.
 pub(crate) fn verb(args: &MountArgs) -> Result<ExitCode, Failure> {
     if args.stack.options.iter().any(|list| list == "help") {
-        for (option, help) in options::HELP {
-            println!("  {option:<22} {help}");
-        }
-        return Ok(ExitCode::SUCCESS);
+        let lines = options::HELP.iter().map(|(option, help)| format!("  {option:<23} {help}\n"));
+        return say(&lines.collect::<String>());
     }
     let plan = Plan::of(args)?;
     serve_in(args.foreground, plan, args.log_file.as_deref())
@@ -98,7 +100,9 @@ pub(crate) fn serve_in(
     if !foreground {
         daemon::leave_session();
     }
+    let endings = Endings::hold()?;
     let served = Served::start(plan)?;
+    endings.unmount(&served.session)?;
     if foreground {
         daemon::notify_systemd();
     } else {
@@ -113,6 +117,8 @@ pub(crate) fn serve_in(
 pub(crate) struct Served {
     pub(crate) session: Arc<Session>,
     _control: Control,
+    /// Dropped when the session has ended.
+    _guardian: Option<Guardian>,
 }
 
 impl Served {
@@ -120,7 +126,11 @@ impl Served {
     pub(crate) fn start(plan: Plan) -> Result<Served, Failure> {
         let Plan { stack: spec, mountpoint, mut options } = plan;
         spec.check_options()?;
-        let mountpoint = check_mountpoint(&mountpoint, &spec, options.nonempty)?;
+        let shown = spec.to_string();
+        if options.fuse.fsname.is_empty() {
+            options.fuse.fsname.clone_from(&shown);
+        }
+        let mountpoint = check_mountpoint(&mountpoint, &spec, &options)?;
         // Every file that callers hold open may need a descriptor of ours.
         filofs_bases::dir::raise_open_files();
         signals::survive_file_limits()?;
@@ -129,10 +139,6 @@ impl Served {
         options.fuse.nodev = !options.dev.unwrap_or(root);
         options.fuse.allow_other |= root && !options.fuse.allow_root;
         let stack = spec.build()?;
-        let shown = spec.to_string();
-        if options.fuse.fsname.is_empty() {
-            options.fuse.fsname.clone_from(&shown);
-        }
         let type_name = format!("fuse.{}", options.fuse.subtype);
         let identity = Identity::new(&shown, &type_name, &mountpoint.to_string_lossy())
             .map_err(|e| Failure::new(Exit::MountPoint, e.to_string()))?;
@@ -140,10 +146,26 @@ impl Served {
             Failure::new(Exit::Layer, format!("base '{}' gives no root: {e}", spec.base.name))
         })?;
         let mount = Arc::new(mount);
+        let given = mountpoint.starts_with("/dev/fd");
+        // Only a directory can be shown together with the mount itself.
+        let covered = if spec.base.name == "dir" && !given {
+            Some(Covered::before(&mountpoint).map_err(|e| cannot_look(&mountpoint, e))?)
+        } else {
+            None
+        };
         let session = Session::start(mount.clone(), &mountpoint, &options.fuse)?;
         // Dropping the session on an error from here on unmounts.
-        let control = Control::serve(mount)?;
-        if !mountpoint.starts_with("/dev/fd") {
+        if let Some(covered) = covered {
+            covered.by_own_mount(&mountpoint).map_err(|e| cannot_look(&mountpoint, e))?;
+        }
+        let device = if given { None } else { mounts::device_of(&mountpoint) };
+        let device = device.unwrap_or_default();
+        let guardian = match options.auto_unmount && !given {
+            true => Some(Guardian::start(&mountpoint, &device)?),
+            false => None,
+        };
+        let control = Control::serve(mount, shown, device)?;
+        if !given {
             rustix::fs::statfs(&mountpoint).map_err(|e| {
                 let at = mountpoint.display();
                 Failure::new(
@@ -152,12 +174,11 @@ impl Served {
                 )
             })?;
         }
-        Ok(Served { session: Arc::new(session), _control: control })
+        Ok(Served { session: Arc::new(session), _control: control, _guardian: guardian })
     }
 
     /// Serves until somebody unmounts it or a signal comes.
     fn until_the_end(self) -> Result<ExitCode, Failure> {
-        signals::unmount_on_signal(&self.session)?;
         let report = self.session.wait();
         log::info!("served {} requests", report.served);
         Ok(ExitCode::SUCCESS)
@@ -176,7 +197,13 @@ impl From<MountError> for Failure {
 }
 
 /// Whether something can be mounted there. Answers the path without symbolic links.
-fn check_mountpoint(path: &Path, spec: &StackSpec, nonempty: bool) -> Result<PathBuf, Failure> {
+fn check_mountpoint(
+    path: &Path,
+    spec: &StackSpec,
+    options: &MountOptions,
+) -> Result<PathBuf, Failure> {
+    let nonempty = options.nonempty;
+    let source = filofs::sanitise(&options.fuse.fsname);
     if path.starts_with("/dev/fd") {
         return Ok(path.to_owned());
     }
@@ -207,7 +234,20 @@ fn check_mountpoint(path: &Path, spec: &StackSpec, nonempty: bool) -> Result<Pat
             return Err(wrong("is not empty; '-o nonempty' mounts over it all the same".into()));
         }
     }
-    mounts::resolve(path).map_err(|e| wrong(e.to_string()))
+    let path = path.canonicalize().map_err(|e| wrong(e.to_string()))?;
+    let top = mounts::top(&path.to_string_lossy());
+    if !nonempty && top.is_some_and(|m| m.is_ours() && m.source == source) {
+        return Err(wrong(format!(
+            "this is mounted there already; 'filo umount {shown}' first, or mount a second one \
+             over it with '-o nonempty'"
+        )));
+    }
+    Ok(path)
+}
+
+fn cannot_look(path: &Path, errno: filofs::Errno) -> Failure {
+    let text = format!("mount point '{}': {}", path.display(), errno.text());
+    Failure::new(Exit::MountPoint, text)
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -17,6 +17,8 @@ pub(crate) struct MountOptions {
     pub(crate) dev: Option<bool>,
     /// The mount point may hold files.
     pub(crate) nonempty: bool,
+    /// The mount is taken away when its server dies.
+    pub(crate) auto_unmount: bool,
     /// A stack file to read instead of the stack on the command line.
     pub(crate) config: Option<String>,
 }
@@ -32,6 +34,7 @@ pub(crate) const HELP: &[(&str, &str)] = &[
     ("allow_root", "root may use it too, and nobody else"),
     ("default_permissions", "the kernel checks permissions (the default)"),
     ("no_default_permissions", "it does not: whoever may use the mount may do everything"),
+    ("auto_unmount", "unmount even if the server is killed (what lies below is seen then)"),
     ("nonempty", "mount over a directory that is not empty"),
     ("fsname=NAME", "the source shown in the mount table (default: the stack)"),
     ("subtype=NAME", "the type shown is fuse.NAME (default: filo)"),
@@ -124,6 +127,11 @@ impl MountOptions {
             "default_permissions" => fuse.default_permissions = true,
             "no_default_permissions" => fuse.default_permissions = false,
             "nonempty" => self.nonempty = true,
+            "auto_unmount" => self.auto_unmount = true,
+            "noauto_unmount" => self.auto_unmount = false,
+            "remount" => {
+                return Err(Failure::usage("-o remount: not possible; unmount, and mount anew"));
+            }
             "kernel_cache" => fuse.kernel_cache = true,
             "auto_cache" => fuse.auto_cache = true,
             "direct_io" => fuse.direct_io = true,
@@ -165,6 +173,7 @@ const KNOWN: &[&str] = &[
     "default_permissions",
     "no_default_permissions",
     "nonempty",
+    "auto_unmount",
     "kernel_cache",
     "auto_cache",
     "direct_io",

@@ -1,7 +1,7 @@
 //! `filo run`: a command that sees the stack, in a mount namespace of its own.
 
 use crate::cli::RunArgs;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, plain};
 use crate::mount::{Plan, Served, read_options};
 use crate::namespace;
 use crate::spec::StackSpec;
@@ -27,6 +27,8 @@ pub(crate) fn verb(args: &RunArgs) -> Result<ExitCode, Failure> {
     namespace::enter()?;
     // The mount is ours alone, so it takes nothing away and lets nobody in.
     options.nonempty = true;
+    // The namespace ends with the last process in it, and the mount with the namespace.
+    options.auto_unmount = false;
     options.fuse.allow_other = !options.fuse.allow_root;
     let mountpoint = place.path.clone();
     let limit = getrlimit(Resource::Nofile);
@@ -50,9 +52,6 @@ struct Place {
 impl Place {
     /// The directory that was asked for; or that of the base; or a new one.
     fn choose(at: Option<&Path>, stack: &StackSpec) -> Result<Place, Failure> {
-        let wrong = |path: &Path, e: std::io::Error| {
-            Failure::new(Exit::MountPoint, format!("mount point '{}': {e}", path.display()))
-        };
         if let Some(path) = at {
             return Ok(Place { path: path.to_owned(), made: false });
         }
@@ -64,7 +63,13 @@ impl Place {
             return Ok(Place { path, made: false });
         }
         let path = std::env::temp_dir().join(format!("filo-run-{}", std::process::id()));
-        std::fs::create_dir(&path).map_err(|e| wrong(&path, e))?;
+        std::fs::create_dir(&path).map_err(|e| {
+            let text = format!(
+                "cannot make '{}' to mount on: {e}; say where with '--at DIRECTORY' or TMPDIR",
+                path.display()
+            );
+            Failure::new(Exit::MountPoint, text)
+        })?;
         Ok(Place { path, made: true })
     }
 
@@ -106,7 +111,8 @@ fn run(
         Ok(child) => child,
         Err(e) => {
             let found = e.kind() != std::io::ErrorKind::NotFound;
-            eprintln!("filo: cannot run '{}': {e}", Path::new(program).display());
+            let why = plain(&e.to_string());
+            eprintln!("filo: cannot run '{}': {why}", Path::new(program).display());
             return Ok(ExitStatus::from_raw((if found { 126 } else { 127 }) << 8));
         }
     };

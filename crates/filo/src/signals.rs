@@ -10,23 +10,26 @@ use std::sync::Arc;
 /// be EFBIG for the write that meets it. A handler that does nothing is enough, and unlike an
 /// ignored signal it is not passed on to commands.
 pub(crate) fn survive_file_limits() -> Result<(), Failure> {
-    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop).map_err(|e| {
-        Failure::new(Exit::Permission, format!("cannot handle the signal SIGXFSZ: {e}"))
-    })
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop).map_err(wrong)
 }
 
-/// The first SIGINT, SIGTERM or SIGHUP unmounts; when the mount is busy, the next one detaches
-/// it, and the process ends with its last user. A thread of its own waits for them.
-pub(crate) fn unmount_on_signal(session: &Arc<Session>) -> Result<(), Failure> {
-    let wrong =
-        |e: std::io::Error| Failure::new(Exit::Permission, format!("cannot wait for signals: {e}"));
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(wrong)?;
-    let session = session.clone();
-    std::thread::Builder::new()
-        .name("filo-signals".into())
-        .spawn(move || {
+/// The signals that end a mount. From the moment this is there none of them kills the process:
+/// what comes before there is a mount is kept until then, so that none is left behind.
+pub(crate) struct Endings(Signals);
+
+impl Endings {
+    /// Holds them off.
+    pub(crate) fn hold() -> Result<Endings, Failure> {
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).map(Endings).map_err(wrong)
+    }
+
+    /// The first one unmounts; when the mount is busy, the next one detaches it, and the process
+    /// ends with its last user. A thread of its own waits for them.
+    pub(crate) fn unmount(mut self, session: &Arc<Session>) -> Result<(), Failure> {
+        let session = session.clone();
+        let wait = move || {
             let mut lazy = false;
-            for _ in signals.forever() {
+            for _ in self.0.forever() {
                 match session.unmount(lazy) {
                     Ok(()) => {}
                     Err(e) if lazy => log::error!("{e}"),
@@ -36,7 +39,11 @@ pub(crate) fn unmount_on_signal(session: &Arc<Session>) -> Result<(), Failure> {
                     }
                 }
             }
-        })
-        .map_err(wrong)?;
-    Ok(())
+        };
+        std::thread::Builder::new().name("filo-signals".into()).spawn(wait).map(drop).map_err(wrong)
+    }
+}
+
+fn wrong(error: std::io::Error) -> Failure {
+    Failure::new(Exit::Permission, format!("cannot handle signals: {error}"))
 }

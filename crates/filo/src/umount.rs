@@ -19,13 +19,30 @@ pub(crate) fn verb(args: &UmountArgs) -> Result<ExitCode, Failure> {
 fn one(mountpoint: &Path, args: &UmountArgs) -> Result<(), Failure> {
     let shown = mountpoint.display();
     let wrong = |text: String| Failure::new(Exit::MountPoint, format!("'{shown}': {text}"));
-    let path = mounts::resolve(mountpoint).map_err(|e| wrong(e.to_string()))?;
-    let name = path.to_string_lossy();
-    if !mounts::ours().iter().any(|m| m.mountpoint == name) {
-        return Err(wrong("is not a mount of filo; 'filo list' shows them".into()));
+    let all = control::all()?;
+    let ours = |path: &Path| {
+        let found = mounts::top(&path.to_string_lossy())?;
+        let server = all.iter().find(|s| found.is_served_by(s)).map(|s| s.pid);
+        (server.is_some() || found.is_ours()).then_some((found, server))
+    };
+    // The last step is only followed, as a link, where it is no mount itself: the server of one
+    // may not answer.
+    let mut path = mounts::resolve(mountpoint).map_err(|e| wrong(e.to_string()))?;
+    let mut found = ours(&path);
+    if found.is_none()
+        && let Ok(target) = path.canonicalize()
+    {
+        path = target;
+        found = ours(&path);
     }
-    let server = control::all()?.into_iter().rfind(|s| s.mountpoint == name).map(|s| s.pid);
+    let Some((mounted, server)) = found else {
+        return Err(wrong("is not a mount of filo; 'filo list' shows them".into()));
+    };
     unmount(&path, args.lazy)?;
+    if mounts::all().contains(&mounted) {
+        let text = format!("'{shown}': somebody else mounted it; let them or root unmount it");
+        return Err(Failure::new(Exit::Permission, text));
+    }
     let Some(server) = server.filter(|_| !args.lazy) else { return Ok(()) };
     let end = Instant::now() + Duration::from_secs(args.timeout);
     while Path::new(&format!("/proc/{server}")).exists() {

@@ -3,5 +3,6 @@
 
 mod common;
 mod mounts;
+mod places;
 mod run;
 mod words;

@@ -1,7 +1,6 @@
 //! `filo run`, as root and as an ordinary user.
 
-use crate::common::{FILO, NOBODY, Place, can_mount};
-use std::os::unix::fs::PermissionsExt;
+use crate::common::{FILO, NOBODY, Place, can_mount, reachable};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
@@ -19,14 +18,6 @@ fn as_user(uid: u32, words: &[&str]) -> Command {
 fn shown(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     format!("{:?} {}{}", output.status, String::from_utf8_lossy(out), String::from_utf8_lossy(err))
-}
-
-/// A copy of the command where an ordinary user can reach it.
-fn reachable(place: &Place) -> std::path::PathBuf {
-    std::fs::set_permissions(&place.0, PermissionsExt::from_mode(0o755)).unwrap();
-    let path = place.0.join("filo");
-    std::fs::copy(FILO, &path).unwrap();
-    path
 }
 
 #[test]
@@ -112,6 +103,9 @@ fn the_end_of_the_command_is_ours() {
     assert_eq!(code(&["run", "mem:", "--", "sh", "-c", "kill -9 $$"]), Some(137));
     assert_eq!(code(&["run", "mem:", "--", "/nowhere/at/all"]), Some(127));
     assert_eq!(code(&["run", "mem:", "--", "/etc/passwd"]), Some(126));
+    let output = as_user(0, &["run", "mem:", "--", "/nowhere/at/all"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text, "filo: cannot run '/nowhere/at/all': No such file or directory\n");
 }
 
 #[test]
@@ -131,4 +125,35 @@ fn nothing_is_left_in_the_temporary_directory() {
     assert_eq!(variable, directory);
     assert!(variable.starts_with(tmp.to_str().unwrap()), "{text}");
     assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+}
+
+#[test]
+fn a_temporary_directory_that_is_not_there_is_told_with_what_to_do() {
+    if !can_mount() {
+        return;
+    }
+    let mut command = as_user(0, &["run", "mem:", "--", "true"]);
+    let output = command.env("TMPDIR", "/nowhere").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.ends_with("say where with '--at DIRECTORY' or TMPDIR\n"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
+fn one_run_inside_another() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let program = reachable(&place);
+    let filo = program.to_str().unwrap();
+    let script = "echo x > y && ls && id -u";
+    for uid in [0, NOBODY] {
+        let mut command = Command::new(&program);
+        command.args(["run", "mem:", "--", filo, "run", "dir:.", "null", "--", "sh", "-c", script]);
+        let output = command.uid(uid).gid(uid).env_remove("XDG_RUNTIME_DIR").current_dir("/");
+        let output = output.output().unwrap();
+        assert_eq!(output.stdout, format!("y\n{uid}\n").as_bytes(), "{}", shown(&output));
+    }
 }

@@ -1,7 +1,8 @@
 //! What the command says to a person who got it wrong, and with which exit code. No mount is
 //! made here.
 
-use crate::common::{Place, filo, refused};
+use crate::common::{FILO, Place, filo, refused};
+use std::process::Command;
 
 #[test]
 fn an_unknown_layer_is_named_with_its_place_and_a_guess() {
@@ -54,6 +55,41 @@ fn wrong_usage_is_1() {
     assert!(text.starts_with("filo: 'mem:' alone is not enough"), "{text}");
     assert_eq!(refused(&["run", "mem:"]).0, Some(1));
     assert_eq!(refused(&["umount"]).0, Some(1));
+}
+
+#[test]
+fn each_mistake_on_the_command_line_is_one_line_that_says_where_help_is() {
+    for (words, expected) in [
+        (&["mont"][..], "unrecognized subcommand 'mont'; some similar subcommands exist: "),
+        (
+            &["mount", "mem:", "-x", "/mnt"],
+            "unexpected argument '-x' found; see 'filo mount --help'",
+        ),
+        (&["list", "more"], "unexpected argument 'more' found; see 'filo list --help'"),
+        (&["run", "mem:"], "the following required arguments were not provided: <COMMAND>...; see"),
+        (&["mount", "-o", "remount,ro", "mem:", "/mnt"], "-o remount: not possible; unmount, and"),
+    ] {
+        let (code, text) = refused(words);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.starts_with(&format!("filo: {expected}")), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_told_and_one_that_nobody_reads_is_not() {
+    for words in [&["layers"][..], &["list", "--json"], &["--help"], &["explain", "mem:"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(FILO).args(words).stdout(full).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert_eq!(text, "filo: cannot write to standard output: No space left on device\n");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(FILO).args(words).stdout(writer).output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(141));
+    }
 }
 
 #[test]
