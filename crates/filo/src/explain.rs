@@ -62,7 +62,8 @@ pub(crate) fn explain_verb(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         let place = if at == 0 { "base".to_owned() } else { format!("layer {at}") };
         for option in element.unset_options() {
             let (name, key, help) = (&element.name, option.key, option.help);
-            text.push_str(&format!("# {place}, {name}: '{key}' is not set: {help}\n"));
+            let line = format!("# {place}, {name}: '{key}' is not set: {help}\n");
+            text.push_str(&line);
         }
     }
     if let Ok(stack) = spec.build() {

@@ -110,7 +110,7 @@ pub(crate) fn serve_in(
             .map_err(|e| Failure::new(Exit::Permission, format!("cannot report: {e}")))?;
         let _ = std::env::set_current_dir("/");
     }
-    served.until_the_end()
+    Ok(served.until_the_end())
 }
 
 /// A mount that is being served by this process.
@@ -126,6 +126,7 @@ impl Served {
     pub(crate) fn start(plan: Plan) -> Result<Served, Failure> {
         let Plan { stack: spec, mountpoint, mut options } = plan;
         spec.check_options()?;
+        options.check()?;
         let shown = spec.to_string();
         if options.fuse.fsname.is_empty() {
             options.fuse.fsname.clone_from(&shown);
@@ -160,10 +161,9 @@ impl Served {
         }
         let device = if given { None } else { mounts::device_of(&mountpoint) };
         let device = device.unwrap_or_default();
-        let guardian = match options.auto_unmount && !given {
-            true => Some(Guardian::start(&mountpoint, &device)?),
-            false => None,
-        };
+        let guardian = (options.auto_unmount && !given)
+            .then(|| Guardian::start(&mountpoint, &device))
+            .transpose()?;
         let control = Control::serve(mount, shown, device)?;
         if !given {
             rustix::fs::statfs(&mountpoint).map_err(|e| {
@@ -178,10 +178,10 @@ impl Served {
     }
 
     /// Serves until somebody unmounts it or a signal comes.
-    fn until_the_end(self) -> Result<ExitCode, Failure> {
+    fn until_the_end(self) -> ExitCode {
         let report = self.session.wait();
         log::info!("served {} requests", report.served);
-        Ok(ExitCode::SUCCESS)
+        ExitCode::SUCCESS
     }
 }
 
@@ -210,18 +210,16 @@ fn check_mountpoint(
     let shown = path.display();
     let wrong =
         |text: String| Failure::new(Exit::MountPoint, format!("mount point '{shown}': {text}"));
-    let found = match std::fs::metadata(path) {
-        Ok(found) => found,
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NOTCONN.raw_os_error()) => {
-            return Err(wrong(format!(
-                "is a mount whose server is gone; take it away with 'filo umount {shown}'"
-            )));
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(wrong("does not exist; make the directory first".into()));
-        }
-        Err(e) => return Err(wrong(e.to_string())),
-    };
+    // Of stat(2) the kernel might remember what a server said that is gone; not of this.
+    if rustix::fs::statfs(path).err() == Some(rustix::io::Errno::NOTCONN) {
+        return Err(wrong(format!(
+            "is a mount whose server is gone; take it away with 'filo umount {shown}'"
+        )));
+    }
+    let found = std::fs::metadata(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => wrong("does not exist; make the directory first".into()),
+        _ => wrong(e.to_string()),
+    })?;
     if !found.is_dir() {
         return Err(wrong("is not a directory".into()));
     }

@@ -33,8 +33,12 @@ pub(crate) const HELP: &[(&str, &str)] = &[
     ("allow_other", "other users may use the mount (default for root)"),
     ("allow_root", "root may use it too, and nobody else"),
     ("default_permissions", "the kernel checks permissions (the default)"),
-    ("no_default_permissions", "it does not: whoever may use the mount may do everything"),
+    (
+        "no_default_permissions",
+        "it does not: the base alone decides (mem: everybody may do everything)",
+    ),
     ("auto_unmount", "unmount even if the server is killed (what lies below is seen then)"),
+    ("allow_idmap", "bind mounts of it may map users (then the kernel alone checks permissions)"),
     ("nonempty", "mount over a directory that is not empty"),
     ("fsname=NAME", "the source shown in the mount table (default: the stack)"),
     ("subtype=NAME", "the type shown is fuse.NAME (default: filo)"),
@@ -108,6 +112,21 @@ impl MountOptions {
         Ok(())
     }
 
+    /// Whether they go together.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let fuse = &self.fuse;
+        let clash = |other: &str, why: &str| {
+            Failure::usage(format!("-o allow_idmap: not together with '{other}': {why}"))
+        };
+        if fuse.allow_idmap && !fuse.default_permissions {
+            return Err(clash("no_default_permissions", "nobody would check permissions"));
+        }
+        if fuse.allow_idmap && fuse.allow_root {
+            return Err(clash("allow_root", "the kernel does not tell then who asks"));
+        }
+        Ok(())
+    }
+
     /// Sets one; `false` if there is no such option.
     fn set(&mut self, key: &str, value: Option<&str>) -> Result<bool, Failure> {
         let fuse = &mut self.fuse;
@@ -124,6 +143,7 @@ impl MountOptions {
             "noatime" => fuse.noatime = true,
             "allow_other" => fuse.allow_other = true,
             "allow_root" => fuse.allow_root = true,
+            "allow_idmap" => fuse.allow_idmap = true,
             "default_permissions" => fuse.default_permissions = true,
             "no_default_permissions" => fuse.default_permissions = false,
             "nonempty" => self.nonempty = true,
@@ -170,6 +190,7 @@ const KNOWN: &[&str] = &[
     "noatime",
     "allow_other",
     "allow_root",
+    "allow_idmap",
     "default_permissions",
     "no_default_permissions",
     "nonempty",
@@ -275,6 +296,14 @@ mod tests {
         assert_eq!(error("uid=me"), "-o uid: 'me' is no number");
         assert_eq!(error("umask=1777"), "-o umask: 0o1777 is more than 0777");
         assert_eq!(error("attr_timeout=-1"), "-o attr_timeout: '-1' is no number of seconds");
+        for (list, expected) in [
+            ("allow_idmap,allow_root", "-o allow_idmap: not together with 'allow_root': "),
+            ("allow_idmap,no_default_permissions", "-o allow_idmap: not together with 'no_def"),
+        ] {
+            let told = read(list).unwrap().check().unwrap_err().text;
+            assert!(told.starts_with(expected), "{told}");
+        }
+        assert!(read("allow_idmap,allow_other").unwrap().check().is_ok());
         let mut sloppy = MountOptions::default();
         assert!(sloppy.read("what_is_this,ro", true).is_ok() && sloppy.fuse.read_only);
     }

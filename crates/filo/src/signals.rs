@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// be EFBIG for the write that meets it. A handler that does nothing is enough, and unlike an
 /// ignored signal it is not passed on to commands.
 pub(crate) fn survive_file_limits() -> Result<(), Failure> {
-    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop).map_err(wrong)
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop).map_err(|e| wrong(&e))
 }
 
 /// The signals that end a mount. From the moment this is there none of them kills the process:
@@ -20,7 +20,7 @@ pub(crate) struct Endings(Signals);
 impl Endings {
     /// Holds them off.
     pub(crate) fn hold() -> Result<Endings, Failure> {
-        Signals::new([SIGINT, SIGTERM, SIGHUP]).map(Endings).map_err(wrong)
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).map(Endings).map_err(|e| wrong(&e))
     }
 
     /// The first one unmounts; when the mount is busy, the next one detaches it, and the process
@@ -40,10 +40,14 @@ impl Endings {
                 }
             }
         };
-        std::thread::Builder::new().name("filo-signals".into()).spawn(wait).map(drop).map_err(wrong)
+        std::thread::Builder::new()
+            .name("filo-signals".into())
+            .spawn(wait)
+            .map(drop)
+            .map_err(|e| wrong(&e))
     }
 }
 
-fn wrong(error: std::io::Error) -> Failure {
+fn wrong(error: &std::io::Error) -> Failure {
     Failure::new(Exit::Permission, format!("cannot handle signals: {error}"))
 }

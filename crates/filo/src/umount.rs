@@ -47,7 +47,10 @@ fn one(mountpoint: &Path, args: &UmountArgs) -> Result<(), Failure> {
     let end = Instant::now() + Duration::from_secs(args.timeout);
     while Path::new(&format!("/proc/{server}")).exists() {
         if Instant::now() >= end {
-            return Err(wrong(format!("is unmounted, but its server (pid {server}) still runs")));
+            return Err(wrong(format!(
+                "is unmounted, but its server (pid {server}) still runs: it is mounted elsewhere \
+                 too (a bind mount, another mount namespace), or at work"
+            )));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -123,6 +123,9 @@ fn a_killed_server_leaves_a_mount_that_is_shown_as_dead_and_can_be_taken_away() 
     let place = Place::new();
     let at = place.dir("mnt");
     assert!(filo(&["mount", "mem:", at.to_str().unwrap()]).status.success());
+    // What the kernel remembers of the root does not hide the death.
+    assert_eq!(std::fs::read_dir(&at).unwrap().count(), 0);
+    std::fs::metadata(&at).unwrap();
     signal(server_of(&at).unwrap(), Signal::KILL);
     eventually("the mount is dead", || std::fs::read_dir(&at).is_err());
     let text = String::from_utf8(filo(&["list"]).stdout).unwrap();

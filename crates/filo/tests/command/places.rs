@@ -2,10 +2,11 @@
 //! directory that is shown itself.
 
 use crate::common::{
-    FILO, NOBODY, Place, can_mount, eventually, filo, is_alive, is_mounted, reachable, refused,
-    server_of,
+    FILO, NOBODY, Place, able, can_mount, eventually, filo, is_alive, is_mounted, reachable,
+    refused, server_of,
 };
 use rustix::process::{Pid, Signal, kill_process};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -166,6 +167,66 @@ fn nobody_unmounts_what_somebody_else_mounted() {
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(is_mounted(&at));
     umount(&at);
+}
+
+#[test]
+fn a_bind_mount_may_map_users_where_that_was_allowed() {
+    let python = Path::new("/usr/bin/python3").exists();
+    if !can_mount() || !able("python3", python) {
+        return;
+    }
+    let place = Place::new();
+    std::fs::set_permissions(&place.0, PermissionsExt::from_mode(0o755)).unwrap();
+    let (at, bound) = (place.dir("mnt"), place.dir("bound"));
+    let base = format!("dir:{}", place.dir("base").display());
+    let run = |commands: &[&str]| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/command/idmap.py");
+        let mut python = Command::new("python3");
+        let output = python.arg(script).args([&at, &bound]).args(commands).output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        String::from_utf8(told).unwrap()
+    };
+    for base in ["mem:", &base] {
+        mount(&["-o", "allow_idmap", base, at.to_str().unwrap()]);
+        std::fs::write(at.join("f"), "its own\n").unwrap();
+        for (name, mode) in [("f", 0o600), ("", 0o700)] {
+            std::os::unix::fs::chown(at.join(name), Some(1000), Some(1000)).unwrap();
+            std::fs::set_permissions(at.join(name), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let told = run(&[
+            "cat f; mkdir d; echo x > d/g; stat -c '%n %u %g' f d d/g; mv d/g d/h; ln f d/l; ls d",
+            "chmod 640 f && rm -r d && ls; chown 0 f 2>&1 | grep -o 'not permitted'",
+        ]);
+        let expected = "its own\nf 2000 2000\nd 2000 2000\nd/g 2000 2000\nh\nl\nf\nnot permitted\n";
+        assert_eq!(told, expected, "{base}");
+        let below = std::fs::metadata(at.join("f")).unwrap();
+        assert_eq!((below.uid(), below.mode() & 0o777), (1000, 0o640), "{base}");
+        umount(&at);
+    }
+    mount(&["mem:", at.to_str().unwrap()]);
+    assert_eq!(run(&["true"]), "mount_setattr: Invalid argument\n", "it was not allowed");
+    umount(&at);
+}
+
+#[test]
+fn noatime_leaves_access_times_alone() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let (base, at) = (place.dir("base"), place.dir("mnt"));
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let times = std::fs::FileTimes::new().set_accessed(old);
+    std::fs::write(base.join("f"), "x").unwrap();
+    let accessed = || std::fs::metadata(base.join("f")).unwrap().accessed().unwrap();
+    for (option, stays) in [("noatime", true), ("atime", false)] {
+        std::fs::File::open(base.join("f")).unwrap().set_times(times).unwrap();
+        let dir = format!("dir:{}", base.display());
+        mount(&["-o", option, &dir, at.to_str().unwrap()]);
+        assert_eq!(std::fs::read_to_string(at.join("f")).unwrap(), "x");
+        umount(&at);
+        assert_eq!(accessed() == old, stays, "{option}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@
 //! a member's refusal is given above, by who checked permissions before.
 
 use super::sys::{self, Capabilities};
-use filofs::{Context, Errno, Gid, Result};
+use filofs::{Context, Errno, Gid, Result, Uid};
 use rustix::fs::Mode;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +65,7 @@ impl Rights {
     /// Whether set-id bits survive what the caller does, because it acts with CAP_FSETID: then
     /// they are cleared by hand where the caller may not keep them.
     pub(super) fn keeps_set_id(&self, cx: &Context<'_>) -> bool {
-        (!self.switches || cx.uid.0 == 0) && self.own.effective >> sys::CAP_FSETID & 1 == 1
+        (!self.switches || is_own(cx)) && self.own.effective >> sys::CAP_FSETID & 1 == 1
     }
 
     /// Makes the thread what the process is.
@@ -81,6 +81,10 @@ impl Rights {
         mut act: impl FnMut() -> Result<T>,
     ) -> Result<T> {
         if !self.switches {
+            return act();
+        }
+        if cx.uid == Uid::UNKNOWN {
+            self.as_own()?;
             return act();
         }
         let (uid, gid) = (cx.uid.0, cx.gid.0);
@@ -109,7 +113,7 @@ impl Rights {
         groups_matter: bool,
         mut act: impl FnMut() -> Result<T>,
     ) -> Result<T> {
-        if !groups_matter || !self.switches || cx.uid.0 == 0 {
+        if !groups_matter || !self.switches || is_own(cx) {
             return self.as_caller(cx, act);
         }
         let groups = self.other_groups(cx)?;
@@ -183,6 +187,13 @@ pub fn own_rights() -> Result<()> {
     }
     let capabilities = sys::capabilities()?;
     sys::set_capabilities(Capabilities { effective: capabilities.permitted, ..capabilities })
+}
+
+/// Whether an operation is done with the process' own capabilities: for the super-user, and for
+/// whom the front end cannot name. (That is asked for with the mount, and then the kernel, who
+/// knows them, has checked what they may do: see [`filofs::Profile::idmapped`].)
+fn is_own(cx: &Context<'_>) -> bool {
+    cx.uid == Uid::ROOT || cx.uid == Uid::UNKNOWN
 }
 
 /// Whether threads can have a umask each. Where a sandbox forbids that, the process' umask is

@@ -373,13 +373,17 @@ impl Ask<'_> {
         let node = self.node()?;
         let asked = open_flags(arg.flags);
         let kill_priv = arg.open_flags.contains(abi::OpenInFlags::KILL_SUIDGID);
-        let mut flags = self.cached_flags(&node, asked);
+        let wanted = self.cached_flags(&node, asked);
+        let mut flags = ledger.face.quiet(wanted);
         let mut opened = ledger.mount().open(cx, &node, OpenHow { flags, kill_priv });
-        if flags != asked && matches!(opened, Err(Errno::EACCES | Errno::EPERM)) {
-            // Not readable below: then the kernel's reads of half-written pages will fail, and
-            // the writer is better off than without a file.
-            flags = asked;
-            opened = ledger.mount().open(cx, &node, OpenHow { flags, kill_priv });
+        // Only the owner may leave the access time alone. And what is not readable below: then
+        // the kernel's reads of half-written pages will fail, and the writer is better off than
+        // without a file.
+        for fewer in [wanted, asked] {
+            if flags != fewer && matches!(opened, Err(Errno::EACCES | Errno::EPERM)) {
+                flags = fewer;
+                opened = ledger.mount().open(cx, &node, OpenHow { flags, kill_priv });
+            }
         }
         let open = ledger.open(cx, &node, flags, opened?)?;
         let out = self.open_out(&open);

@@ -1,7 +1,9 @@
 //! `Face`: how nodes and attributes look on the wire.
 
 use super::FuseOptions;
-use filofs::{Attr, Cookie, Device, Entry, Errno, Kind, OpenedFlags, Profile, Result, Time};
+use filofs::{
+    Attr, Cookie, Device, Entry, Errno, Kind, OpenFlags, OpenedFlags, Profile, Result, Time,
+};
 use filofs_wire::abi::{self, OpenOutFlags};
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ pub(super) struct Face {
     masks: [Option<u32>; 2],
     /// What every open answers beside what the file system says.
     open: OpenOutFlags,
+    noatime: bool,
 }
 
 impl Face {
@@ -41,7 +44,14 @@ impl Face {
             gid: options.gid,
             masks: [options.dmask.or(options.umask), options.fmask.or(options.umask)],
             open,
+            noatime: options.noatime,
         }
+    }
+
+    /// The flags to open with. The kernel leaves access times to the file system, whatever the
+    /// mount says: so does what reads there.
+    pub(super) fn quiet(&self, flags: OpenFlags) -> OpenFlags {
+        if self.noatime { flags.with(OpenFlags::NOATIME) } else { flags }
     }
 
     /// The node id of a cookie, and the cookie of a node id.

@@ -14,7 +14,8 @@ pub struct FuseOptions {
     pub nodev: bool,
     /// Programs cannot be run.
     pub noexec: bool,
-    /// Reading leaves access times alone.
+    /// Reading leaves access times alone, where the reader may ask for that: the owner and the
+    /// super-user.
     pub noatime: bool,
     /// Other users may enter. Without privileges it needs `user_allow_other` in /etc/fuse.conf.
     pub allow_other: bool,
@@ -24,6 +25,11 @@ pub struct FuseOptions {
     /// The kernel checks permissions by mode, owner and ACL. Without it every caller who can
     /// enter can do everything that the file system's own `access` allows.
     pub default_permissions: bool,
+    /// The mount may be bound elsewhere with users and groups mapped (`X-mount.idmap` of
+    /// mount(8), container managers). Linux then tells who asks only where something is made: all
+    /// else is done with the rights of the server, and the kernel's check is the only one.
+    /// Without `default_permissions` it has no effect.
+    pub allow_idmap: bool,
     /// The source shown in the mount table; empty for the stack's own words.
     pub fsname: String,
     /// The second half of the type shown in the mount table: `fuse.SUBTYPE`. Empty for none.
@@ -74,6 +80,7 @@ impl Default for FuseOptions {
             allow_other: false,
             allow_root: false,
             default_permissions: true,
+            allow_idmap: false,
             fsname: String::new(),
             subtype: String::from("filo"),
             max_read: 0,

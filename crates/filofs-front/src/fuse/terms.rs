@@ -157,7 +157,8 @@ fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
     // the kernel check permissions even where that was not asked for.
     flags.set(InitFlags::POSIX_ACL, options.default_permissions);
     // The kernel refuses the connection without default_permissions.
-    flags.set(InitFlags::ALLOW_IDMAP, profile.idmapped && options.default_permissions);
+    let idmap = profile.idmapped || options.allow_idmap;
+    flags.set(InitFlags::ALLOW_IDMAP, idmap && options.default_permissions);
     // Locks that other machines or programs see; otherwise the kernel keeps them itself.
     flags.set(InitFlags::POSIX_LOCKS | InitFlags::FLOCK_LOCKS, profile.locks);
     // Handles either lead back after the caches were dropped, or are not given out at all.
@@ -265,6 +266,12 @@ mod tests {
                 | InitFlags::ALLOW_IDMAP
                 | InitFlags::EXPLICIT_INVAL_DATA
         ));
+        let idmap = FuseOptions { allow_idmap: true, ..FuseOptions::default() };
+        let (_, out) = agreed(&Profile::default(), &idmap);
+        assert!(out.init_flags().contains(InitFlags::ALLOW_IDMAP));
+        let unchecked = FuseOptions { default_permissions: false, ..idmap };
+        let (_, out) = agreed(&Profile::default(), &unchecked);
+        assert!(!out.init_flags().contains(InitFlags::ALLOW_IDMAP));
         let direct = FuseOptions { direct_io: true, ..FuseOptions::default() };
         assert!(!agreed(&profile, &direct).0.writeback);
     }
