@@ -95,13 +95,20 @@ impl Control {
         stack: String,
         device: String,
     ) -> Result<Control, Failure> {
-        let directory = directory()?;
-        let path = directory.join(format!("{}.sock", std::process::id()));
+        let path = directory(true)?.join(format!("{}.sock", std::process::id()));
         let wrong = |e: std::io::Error| {
             Failure::new(Exit::Permission, format!("control socket '{}': {e}", path.display()))
         };
         let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).map_err(wrong)?;
+        let listener = UnixListener::bind(&path).or_else(|e| match e.kind() {
+            // The last of the other servers has just taken the directory away.
+            std::io::ErrorKind::NotFound => {
+                let _ = directory(true);
+                UnixListener::bind(&path)
+            }
+            _ => Err(e),
+        });
+        let listener = listener.map_err(wrong)?;
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(wrong)?;
         std::thread::Builder::new()
             .name("filo-control".into())
@@ -119,6 +126,8 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
+        // With its last socket; where there are more it stays.
+        let _ = self.path.parent().map(std::fs::remove_dir);
     }
 }
 
@@ -141,7 +150,7 @@ fn answer(mut client: UnixStream, status: impl Fn() -> Status) -> std::io::Resul
 /// What the mounts of this user say of themselves. The sockets of servers that are gone are
 /// taken away.
 pub(crate) fn all() -> Result<Vec<Status>, Failure> {
-    let directory = directory()?;
+    let directory = directory(false)?;
     let mut found = Vec::new();
     for file in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
         let path = file.path();
@@ -171,8 +180,8 @@ fn ask(path: &Path) -> std::io::Result<Status> {
 }
 
 /// Where the sockets of this user are: /run/filo, $XDG_RUNTIME_DIR/filo or /tmp/filo-UID. It is
-/// made if need be, and refused if it is somebody else's.
-fn directory() -> Result<PathBuf, Failure> {
+/// made if that is asked for, and refused if it is somebody else's.
+fn directory(make: bool) -> Result<PathBuf, Failure> {
     let uid = geteuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|d| Path::new(d).is_absolute());
     let path = match runtime {
@@ -183,11 +192,17 @@ fn directory() -> Result<PathBuf, Failure> {
     let wrong = |text: String| {
         Failure::new(Exit::Permission, format!("directory '{}': {text}", path.display()))
     };
-    match rustix::fs::mkdir(&path, Mode::RWXU) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-        Err(e) => return Err(wrong(e.to_string())),
+    if make {
+        match rustix::fs::mkdir(&path, Mode::RWXU) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(e) => return Err(wrong(e.to_string())),
+        }
     }
-    let found = std::fs::symlink_metadata(&path).map_err(|e| wrong(e.to_string()))?;
+    let found = match std::fs::symlink_metadata(&path) {
+        // Then there is nothing in it either.
+        Err(e) if !make && e.kind() == std::io::ErrorKind::NotFound => return Ok(path),
+        found => found.map_err(|e| wrong(e.to_string()))?,
+    };
     if !found.is_dir() || found.uid() != uid || found.mode() & 0o022 != 0 {
         return Err(wrong("is not a directory of this user alone".into()));
     }

@@ -125,6 +125,17 @@ fn nothing_is_left_in_the_temporary_directory() {
     assert_eq!(variable, directory);
     assert!(variable.starts_with(tmp.to_str().unwrap()), "{text}");
     assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+
+    // An ordinary user without XDG_RUNTIME_DIR has the control socket there too.
+    let program = reachable(&place);
+    std::os::unix::fs::chown(&tmp, Some(NOBODY), Some(NOBODY)).unwrap();
+    for words in [&["run", "mem:", "--", "true"][..], &["list"]] {
+        let mut command = Command::new(&program);
+        command.args(words).uid(NOBODY).gid(NOBODY).env_remove("XDG_RUNTIME_DIR");
+        let output = command.env("TMPDIR", &tmp).current_dir("/").output().unwrap();
+        assert!(output.status.success(), "{}", shown(&output));
+        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0, "{words:?}");
+    }
 }
 
 #[test]
