@@ -209,7 +209,7 @@ impl FileSystem for Mem {
             if inode.kind == Kind::Directory {
                 return Err(Errno::EISDIR);
             }
-            data::open(&inode, how.flags, how.kill_priv)?;
+            data::open(cx, &inode, how.flags, how.kill_priv)?;
         }
         Ok(Created { entry: inode.entry(), opened: opened(&inode) })
     }
@@ -282,9 +282,9 @@ impl FileSystem for Mem {
         xattr::removexattr(cx, Inode::of(node)?, key)
     }
 
-    fn open(&self, _: &Context<'_>, node: &Node, how: OpenHow) -> Result<Opened> {
+    fn open(&self, cx: &Context<'_>, node: &Node, how: OpenHow) -> Result<Opened> {
         let inode = Inode::of(node)?;
-        data::open(inode, how.flags, how.kill_priv)?;
+        data::open(cx, inode, how.flags, how.kill_priv)?;
         Ok(opened(inode))
     }
 
@@ -313,14 +313,14 @@ impl FileSystem for Mem {
 
     fn write(
         &self,
-        _: &Context<'_>,
+        cx: &Context<'_>,
         node: &Node,
         open: &Open,
         offset: u64,
         data: &mut dyn Source,
         flags: WriteFlags,
     ) -> Result<usize> {
-        data::write(Inode::of(node)?, open.flags(), offset, data, flags)
+        data::write(cx, Inode::of(node)?, open.flags(), offset, data, flags)
     }
 
     fn fallocate(

@@ -58,6 +58,7 @@ mod helper;
 mod herald;
 mod ledger;
 mod listing;
+mod lockers;
 mod mountpoint;
 mod options;
 mod session;

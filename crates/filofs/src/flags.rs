@@ -24,6 +24,9 @@ impl OpenFlags {
     pub const NONBLOCK: OpenFlags = OpenFlags(0o4000);
     /// Each write is on disk, with what is needed to read it, when it returns.
     pub const DSYNC: OpenFlags = OpenFlags(0o10000);
+    /// Opened to be run, by execve(2): takes the right to execute and none to read. Said by kernels
+    /// alone (`__FMODE_EXEC`); a program that opens a file does not get it through.
+    pub const EXEC: OpenFlags = OpenFlags(0o40);
     /// Bypass caches.
     pub const DIRECT: OpenFlags = OpenFlags(0o40000);
     /// Must be a directory.
@@ -143,6 +146,9 @@ bitflags! {
         const CACHED = 1;
         /// The caller may not keep set-id bits and file capabilities; clear them.
         const KILL_PRIV = 2;
+        /// The caller has taken O_APPEND off since it opened the file, fcntl(2): the offset is
+        /// right.
+        const AT_OFFSET = 4;
     }
 
     /// The flags of fallocate(2). No bit: allocate and extend.
@@ -212,6 +218,13 @@ bitflags! {
     pub struct UnmountFlags: u32 {
         /// It happens whatever the answer.
         const FORCE = 1;
+    }
+}
+
+impl WriteFlags {
+    /// Whether the write goes to the end of the file, whatever the offset: of a file opened so.
+    pub const fn appends(self, open: OpenFlags) -> bool {
+        open.has(OpenFlags::APPEND) && !self.intersects(Self::CACHED.union(Self::AT_OFFSET))
     }
 }
 

@@ -342,7 +342,7 @@ operations! {
     /// Reads as much as the sink has room for, or to the end of the file.
     [Look] Read: read(node: &Node, open: &Open, offset: u64, out: &mut dyn Sink) -> ();
     /// Writes what the source has; answers how many bytes. With APPEND among the open's flags it
-    /// writes at the end, unless the write comes from a cache ([`WriteFlags::CACHED`]).
+    /// writes at the end, unless its flags say that the offset is right ([`WriteFlags::appends`]).
     [Change] Write: write(
         node: &Node, open: &Open, offset: u64, data: &mut dyn Source, flags: WriteFlags
     ) -> usize;

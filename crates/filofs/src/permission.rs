@@ -87,7 +87,8 @@ pub fn may_delete(cx: &Context<'_>, dir: &Attr, acl: Option<&Acl>, victim: &Attr
 
 /// The attributes that a caller asked to change, as they may be changed: with the set-group-id
 /// bit taken out of a mode that the caller may not give (chmod(2)), and with the set-id bits
-/// marked to be cleared by a change of owner (chown(2)).
+/// marked to be cleared by a change of owner (chown(2)), which is also what a set of nothing is:
+/// a chown that leaves both as they are.
 ///
 /// The size is not looked at: whether it may change was decided by the open, or by [`access`].
 ///
@@ -124,7 +125,8 @@ pub fn set_attr(
         (Some(SetTime::Now), Some(SetTime::Now)) => access(cx, attr, acl, Access::WRITE)?,
         _ => return Err(Errno::EPERM),
     }
-    if (set.uid.is_some() || set.gid.is_some()) && attr.kind != Kind::Directory {
+    let chown = set.uid.is_some() || set.gid.is_some() || set.is_empty();
+    if chown && attr.kind != Kind::Directory {
         allowed.kill_priv = true;
     }
     Ok(allowed)

@@ -183,6 +183,30 @@ checks! {
         assert_eq!(user.open(b"f", RO, 0).err(), Some(Errno::EACCES));
         user.close(fd).unwrap();
     }
+    "a chown that changes nothing clears set-id bits", "chown(2)", Abilities::empty(), |s| {
+        touch(s, b"f");
+        s.chmod(b"f", 0o6755).unwrap();
+        s.chown(b"f", None, None).unwrap();
+        assert_eq!(s.stat(b"f").unwrap().mode, 0o755);
+        s.mkdir(b"d", 0o755).unwrap();
+        s.chmod(b"d", 0o6755).unwrap();
+        s.chown(b"d", None, None).unwrap();
+        assert_eq!(s.stat(b"d").unwrap().mode, 0o6755);
+    }
+    "set-group-id without execution survives only who could set it", "inode(7)", USERS, |s| {
+        for (user, left) in [(s.as_user(1000, 50, &[]), 0o2666), (s.as_user(1000, 1000, &[]), 0o666)] {
+            s.write_file(b"f", b"12345").unwrap();
+            s.chown(b"f", Some(1001), Some(50)).unwrap();
+            s.chmod(b"f", 0o2666).unwrap();
+            let fd = user.open(b"f", RW, 0).unwrap();
+            assert_eq!(user.pwrite(fd, b"x", 0), Ok(1));
+            user.close(fd).unwrap();
+            assert_eq!(s.stat(b"f").unwrap().mode, left, "write");
+            s.chmod(b"f", 0o2666).unwrap();
+            user.truncate(b"f", 2).unwrap();
+            assert_eq!(s.stat(b"f").unwrap().mode, left, "truncate");
+        }
+    }
     "O_NOATIME is for the owner", "open(2)", USERS, |s| {
         touch(s, b"f");
         let user = s.as_user(1000, 1000, &[]);

@@ -223,6 +223,18 @@ checks! {
         assert_eq!(s.get_flags(fd).unwrap() & NODUMP, 0);
         s.close(fd).unwrap();
     }
+    "an append-only file takes the time that is now and no other", "ioctl_iflags(2)", Abilities::CHATTR.union(USERS), |s| {
+        const APPEND: u32 = 0x20;
+        let fd = create(s, b"f");
+        let flags = s.get_flags(fd).unwrap();
+        s.set_flags(fd, flags | APPEND).unwrap();
+        let now = s.utimens(b"f", NOW, NOW, true);
+        let then = s.utimens(b"f", at(1), at(1), true);
+        let mode = s.chmod(b"f", 0o600);
+        s.set_flags(fd, flags).unwrap();
+        assert_eq!((now, then, mode), (Ok(()), Err(Errno::EPERM), Err(Errno::EPERM)));
+        s.close(fd).unwrap();
+    }
     "inode flags are for the owner", "D.8 t_unpriv flags", Abilities::CHATTR.union(USERS), |s| {
         touch(s, b"f");
         let user = s.as_user(1000, 1000, &[]);

@@ -3,11 +3,14 @@
 #[allow(clippy::wildcard_imports)] // the words that all checks are written in
 use super::*;
 use crate::Abilities;
-use crate::os::mapped;
+use crate::os::{lock_description, mapped, stop_appending};
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Instant;
 
 const KERNEL: Abilities = Abilities::KERNEL;
 
@@ -94,6 +97,45 @@ checks! {
         s.chmod(b"program", 0o755).unwrap();
         let output = Command::new(host(s, "program")).arg("well").output().unwrap();
         assert_eq!(output.stdout, b"ran well\n");
+    }
+    "a program runs that its user may not read", "execve(2)", KERNEL.union(Abilities::USERS), |s| {
+        s.write_file(b"program", &std::fs::read("/bin/true").unwrap()).unwrap();
+        let runs = |uid: u32, gid: u32| {
+            Command::new(host(s, "program")).uid(uid).gid(gid).status().map_err(Errno::from)
+        };
+        for (mode, runner) in [(0o711, (1000, 1000)), (0o110, (1000, 50)), (0o100, (1001, 1000))] {
+            s.chown(b"program", Some(1001), Some(50)).unwrap();
+            s.chmod(b"program", mode).unwrap();
+            let user = s.as_user(runner.0, runner.1, &[]);
+            assert_eq!(user.open(b"program", RO, 0).err(), Some(Errno::EACCES));
+            assert!(runs(runner.0, runner.1).unwrap().success(), "{mode:o}");
+        }
+        assert_eq!(runs(1000, 50).err(), Some(Errno::EACCES));
+    }
+    "O_APPEND can be taken off an open file", "fcntl(2)", KERNEL, |s| {
+        s.write_file(b"f", b"begin").unwrap();
+        let path = host(s, "f");
+        let file = std::fs::File::options().read(true).append(true).open(path).unwrap();
+        file.write_all_at(b"+end", 0).unwrap();
+        stop_appending(&file);
+        file.write_all_at(b"B", 0).unwrap();
+        assert_eq!(s.read_file(b"f").unwrap(), b"Begin+end");
+    }
+    "a lock of an open file goes with its last descriptor", "fcntl(2)", KERNEL, |s| {
+        touch(s, b"f");
+        let open = || std::fs::File::options().write(true).open(host(s, "f")).unwrap();
+        let (one, two) = (open(), open());
+        lock_description(&one).unwrap();
+        let copy = one.try_clone().unwrap();
+        drop(one);
+        assert_eq!(lock_description(&two), Err(Errno::EAGAIN));
+        drop(copy);
+        // Through FUSE the end of an open file is told after close(2) has returned.
+        let begin = Instant::now();
+        while lock_description(&two).is_err() && begin.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(lock_description(&two), Ok(()));
     }
     "a read into a bad address is EFAULT", "D.7 read_fault", KERNEL, |s| {
         s.write_file(b"f", b"data").unwrap();

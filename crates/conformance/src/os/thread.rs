@@ -144,3 +144,27 @@ pub fn read_to_nowhere(path: &Path) -> filofs::Errno {
     assert_eq!(answer, -1);
     last_errno()
 }
+
+/// Takes O_APPEND off an open file, F_SETFL of fcntl(2).
+pub fn stop_appending(file: &std::fs::File) {
+    let fd = std::os::fd::AsRawFd::as_raw_fd(file);
+    // SAFETY: numbers only.
+    assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFL, 0) }, 0, "{:?}", last_errno());
+}
+
+/// Locks the whole of a file for an open file description, F_OFD_SETLK of fcntl(2).
+pub fn lock_description(file: &std::fs::File) -> filofs::Result<()> {
+    let fd = std::os::fd::AsRawFd::as_raw_fd(file);
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    // SAFETY: reads a structure of the size it has.
+    match unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &raw const lock) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}

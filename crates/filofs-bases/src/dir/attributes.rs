@@ -36,14 +36,17 @@ impl Dir {
         let rights = &self.host.rights;
         if let Some(size) = set.size {
             self.set_size(cx, &inode, &fd, open, size, set.kill_priv)?;
-        } else if set.kill_priv && set.uid.is_none() && set.gid.is_none() {
-            self.kill_priv(&inode, &fd)?;
+        }
+        if (SetAttr { kill_priv: false, ..*set }).is_empty() {
+            self.clear_privileges(&fd)?;
         }
         if set.uid.is_some() || set.gid.is_some() {
-            // The host clears the set-id bits itself, whoever does it.
+            // The host clears the set-id bits itself, whoever does it. A bit for mandatory locks
+            // (2000 without 0010) a member of the group keeps.
             let (uid, gid) =
                 (set.uid.map(|id| Uid::from_raw(id.0)), set.gid.map(|id| Gid::from_raw(id.0)));
-            rights.as_caller(cx, || {
+            let mode = stat(&fd)?.stx_mode;
+            rights.as_member(cx, mode & 0o2010 == 0o2000, || {
                 rustix::fs::chownat(&fd, c"", uid, gid, AtFlags::EMPTY_PATH).map_err(up)
             })?;
         }
@@ -93,6 +96,18 @@ impl Dir {
             self.kill_priv(inode, fd)?;
         }
         Ok(())
+    }
+
+    /// Nothing is to be set: a chown(2) that leaves both owners as they are, or what the kernel
+    /// does before somebody, not the owner perhaps, writes. Either has set-id bits and file
+    /// capabilities cleared, and so has a chown by us.
+    fn clear_privileges(&self, fd: &OwnedFd) -> Result<()> {
+        self.host.rights.as_own()?;
+        match rustix::fs::chownat(fd, c"", None, None, AtFlags::EMPTY_PATH).map_err(up) {
+            // We are nobody special, and the host clears them itself when we write.
+            Err(Errno::EPERM) => Ok(()),
+            done => done,
+        }
     }
 
     /// Clears set-id bits and file capabilities, as the kernel does for who writes without

@@ -4,8 +4,8 @@ use super::descriptors::{DESCRIPTORS, Permit};
 use super::listing::Listing;
 use super::{Dir, inode, sys, up};
 use filofs::{
-    Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Node, Open, OpenFlags, OpenHow,
-    Opened, OpenedFlags, ReleaseHow, Result, Seek, Sink, Source, WriteFlags,
+    Access, Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Node, Open, OpenFlags,
+    OpenHow, Opened, OpenedFlags, ReleaseHow, Result, Seek, Sink, Source, WriteFlags,
 };
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{OFlags, SeekFrom};
@@ -146,14 +146,24 @@ impl Dir {
             return Err(Errno::ENOTDIR);
         }
         let held = self.host.descriptor(&inode)?;
+        let rights = &self.host.rights;
         let open = new_open(how.flags, || {
-            self.host.rights.as_caller(cx, || match self.host.reopen(held.as_fd(), flags) {
+            let opened = rights.as_caller(cx, || match self.host.reopen(held.as_fd(), flags) {
                 // An append-only file, chattr(1) +a, is opened in no other way.
                 Err(Errno::EPERM) if how.flags.has(OpenFlags::APPEND) => {
                     self.host.reopen(held.as_fd(), flags | OFlags::APPEND)
                 }
                 opened => opened,
-            })
+            });
+            match opened {
+                // Who may run a program need not be able to read it.
+                Err(Errno::EACCES) if how.flags.has(OpenFlags::EXEC) => {
+                    rights.as_caller(cx, || sys::access(held.as_fd(), Access::EXEC.bits()))?;
+                    rights.as_own()?;
+                    self.host.reopen(held.as_fd(), flags)
+                }
+                opened => opened,
+            }
         })?;
         if how.kill_priv && flags.contains(OFlags::TRUNC) && self.host.rights.keeps_set_id(cx) {
             self.kill_priv(&inode, &held)?;
@@ -191,7 +201,7 @@ impl Dir {
         if flags.contains(WriteFlags::KILL_PRIV) && self.host.rights.keeps_set_id(cx) {
             self.kill_priv(&inode(node)?, open.fd())?;
         }
-        let append = open.flags.has(OpenFlags::APPEND) && !flags.contains(WriteFlags::CACHED);
+        let append = flags.appends(open.flags);
         let gather = append && data.chunk().len() < data.remaining();
         let direct = open.flags.has(OpenFlags::DIRECT);
         let mut written = 0;

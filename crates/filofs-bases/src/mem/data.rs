@@ -10,7 +10,12 @@ use filofs::{
 };
 
 /// Checks an open, and cuts the file with TRUNC: that counts as a change even of an empty file.
-pub(super) fn open(inode: &Inode, flags: OpenFlags, kill_priv: bool) -> Result<()> {
+pub(super) fn open(
+    cx: &Context<'_>,
+    inode: &Inode,
+    flags: OpenFlags,
+    kill_priv: bool,
+) -> Result<()> {
     if inode.kind == Kind::Symlink {
         return Err(Errno::ELOOP);
     }
@@ -31,7 +36,7 @@ pub(super) fn open(inode: &Inode, flags: OpenFlags, kill_priv: bool) -> Result<(
     if truncates {
         let mut pages = exclusive(inode.pages()?);
         pages.resize(&inode.volume.space, 0);
-        locked(&inode.meta).written(inode, kill_priv);
+        locked(&inode.meta).written(cx, inode, kill_priv);
     }
     Ok(())
 }
@@ -46,6 +51,7 @@ pub(super) fn read(inode: &Inode, flags: OpenFlags, offset: u64, out: &mut dyn S
 
 /// Writes at an offset, or at the end, with nothing coming between finding the end and writing.
 pub(super) fn write(
+    cx: &Context<'_>,
     inode: &Inode,
     open: OpenFlags,
     offset: u64,
@@ -56,10 +62,10 @@ pub(super) fn write(
     if data.remaining() == 0 {
         return Ok(0);
     }
-    let append = open.has(OpenFlags::APPEND) && !flags.contains(WriteFlags::CACHED);
+    let append = flags.appends(open);
     let offset = if append { pages.size() } else { offset };
     let written = pages.write(&inode.volume.space, offset, data)?;
-    locked(&inode.meta).written(inode, flags.contains(WriteFlags::KILL_PRIV));
+    locked(&inode.meta).written(cx, inode, flags.contains(WriteFlags::KILL_PRIV));
     Ok(written)
 }
 
@@ -102,7 +108,7 @@ pub(super) fn fallocate(
         }
     }
     // No flag says so here; whoever is not known to be the super-user keeps no set-id bits.
-    locked(&inode.meta).written(inode, cx.uid != Uid::ROOT);
+    locked(&inode.meta).written(cx, inode, cx.uid != Uid::ROOT);
     Ok(())
 }
 
@@ -132,7 +138,7 @@ pub(super) fn copy(
         if piece.is_empty() {
             break;
         }
-        match write(to, open, how.to + done, &mut SliceSource::new(&piece), kill) {
+        match write(cx, to, open, how.to + done, &mut SliceSource::new(&piece), kill) {
             Ok(written) => {
                 done += written as u64;
                 if written < piece.len() {
@@ -188,10 +194,10 @@ fn check(inode: &Inode, set: &SetAttr) -> Result<()> {
 
 impl Meta {
     /// The content was changed now.
-    fn written(&mut self, inode: &Inode, kill_priv: bool) {
+    fn written(&mut self, cx: &Context<'_>, inode: &Inode, kill_priv: bool) {
         self.modified(now());
         if kill_priv {
-            self.kill_privileges(&inode.volume);
+            self.kill_privileges(cx, &inode.volume);
         } else {
             self.kill_capabilities(&inode.volume);
         }
@@ -199,7 +205,11 @@ impl Meta {
 
     /// EPERM for what an immutable or append-only file does not allow.
     fn guard(&self, set: &SetAttr) -> Result<()> {
-        let at = |time: Option<SetTime>| matches!(time, Some(SetTime::At(_)));
+        // A caller that keeps ctime itself says "now" in that way.
+        let at = |time: Option<SetTime>| match time {
+            Some(SetTime::At(time)) => set.ctime != Some(time),
+            _ => false,
+        };
         let owned = set.mode.is_some() || set.uid.is_some() || set.gid.is_some();
         // A cache brings the times of data it wrote before the flag was set.
         let mtime = set.mtime.filter(|_| set.ctime.is_none() || set.atime.is_some());
@@ -221,10 +231,7 @@ impl Meta {
         if inode.kind != Kind::Directory {
             // As Linux, chown clears set-id bits whoever calls it.
             if chown || set.kill_priv {
-                if chown && !may_set_gid(cx, self.gid) {
-                    self.mode &= !0o2000;
-                }
-                self.kill_privileges(&inode.volume);
+                self.kill_privileges(cx, &inode.volume);
             } else if set.size.is_some() {
                 self.kill_capabilities(&inode.volume);
             }

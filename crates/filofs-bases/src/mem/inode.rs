@@ -375,11 +375,12 @@ impl Meta {
         self.extras.as_ref().map_or(0, |extras| extras.charged())
     }
 
-    /// Takes away what a change of content or owner must not leave: set-id bits (the group's only
-    /// where the group may execute, else it means something different) and file capabilities.
-    pub(super) fn kill_privileges(&mut self, volume: &Volume) {
+    /// Takes away what a change of content or owner must not leave: set-id bits and file
+    /// capabilities. Where the group may not execute, its bit means something different (mandatory
+    /// locks, once), and goes only if the caller could not set it.
+    pub(super) fn kill_privileges(&mut self, cx: &Context<'_>, volume: &Volume) {
         self.mode &= !0o4000;
-        if self.mode & 0o010 != 0 {
+        if self.mode & 0o010 != 0 || self.mode & 0o2000 != 0 && !may_set_gid(cx, self.gid) {
             self.mode &= !0o2000;
         }
         self.kill_capabilities(volume);

@@ -8,19 +8,19 @@ use filofs_wire::abi;
 
 const O_CREAT: u32 = 0o100;
 const O_NOCTTY: u32 = 0o400;
-/// Set by the kernel, for itself, when a file is opened to be run.
-const FMODE_EXEC: u32 = 0o40;
 /// `__O_TMPFILE`; O_TMPFILE itself is this with O_DIRECTORY.
 const O_TMPFILE: u32 = 0o20_000_000;
 
 /// The flags of OPEN.
 pub(super) fn open_flags(flags: u32) -> OpenFlags {
-    OpenFlags(flags & !(O_CREAT | O_NOCTTY | FMODE_EXEC)).without(OpenFlags::EXCL)
+    OpenFlags(flags & !(O_CREAT | O_NOCTTY)).without(OpenFlags::EXCL)
 }
 
 /// The flags of CREATE and TMPFILE.
 pub(super) fn create_flags(flags: u32) -> OpenFlags {
-    OpenFlags(flags & !(O_CREAT | O_NOCTTY | FMODE_EXEC | O_TMPFILE)).without(OpenFlags::DIRECTORY)
+    OpenFlags(flags & !(O_CREAT | O_NOCTTY | O_TMPFILE))
+        .without(OpenFlags::DIRECTORY)
+        .without(OpenFlags::EXEC)
 }
 
 /// How to make a file.
@@ -37,7 +37,10 @@ pub(super) fn wishes(node: &Node, arg: &abi::SetattrIn) -> SetAttr {
             if has(now) { SetTime::Now } else { SetTime::At(Time::new(secs as i64, nanos)) }
         })
     };
-    let chown = arg.valid.intersects(Valid::UID | Valid::GID);
+    // chown(2) that leaves both as they are still clears set-id bits; of all calls it alone comes
+    // with nothing to set.
+    let others = Valid::MODE | Valid::SIZE | Valid::ATIME | Valid::MTIME;
+    let chown = arg.valid.intersects(Valid::UID | Valid::GID) || !arg.valid.intersects(others);
     SetAttr {
         mode: has(Valid::MODE).then_some(arg.mode & 0o7777),
         uid: has(Valid::UID).then_some(Uid(arg.uid)),

@@ -142,6 +142,9 @@ impl Ask<'_> {
                     WriteFlags::KILL_PRIV,
                     arg.write_flags.contains(abi::WriteFlags::KILL_SUIDGID),
                 );
+                // As the open file is now: fcntl(2) changes it without a word to us.
+                let appends = open_flags(arg.flags).has(OpenFlags::APPEND);
+                flags.set(WriteFlags::AT_OFFSET, !appends);
                 let mut source = SliceSource::new(data);
                 let size = mount.write(cx, open.node(), &open, arg.offset, &mut source, flags)?;
                 // More than was given is no count of it.
@@ -170,6 +173,11 @@ impl Ask<'_> {
             Operation::Release { arg } | Operation::Releasedir { arg } => {
                 ledger.opened(arg.open_id, nodeid)?;
                 let open = ledger.close(arg.open_id)?;
+                for owner in ledger.lockers.take(open.id()) {
+                    // Of an open file description, whose locks go only now. The bases know no
+                    // other word for it than this one.
+                    let _ = mount.flush(cx, open.node(), &open, owner);
+                }
                 let unlock = arg.release_flags.contains(abi::ReleaseFlags::FLOCK_UNLOCK);
                 let owner = unlock.then_some(LockOwner(arg.lock_owner));
                 mount.release(cx, open.node(), &open, ReleaseHow { owner })?;
@@ -177,7 +185,9 @@ impl Ask<'_> {
             }
             Operation::Flush { arg } => {
                 let open = ledger.opened(arg.open_id, nodeid)?;
-                mount.flush(cx, open.node(), &open, LockOwner(arg.lock_owner))?;
+                let owner = LockOwner(arg.lock_owner);
+                ledger.lockers.remove(open.id(), owner);
+                mount.flush(cx, open.node(), &open, owner)?;
                 answer.empty();
             }
             Operation::Fsync { arg } | Operation::Fsyncdir { arg } => {
@@ -532,6 +542,9 @@ impl Ask<'_> {
         if arg.lk_flags.contains(abi::LkFlags::FLOCK) {
             ledger.mount().flock(cx, open.node(), &open, owner, lock.kind, wait)?;
         } else {
+            if lock.kind != LockKind::Unlock {
+                ledger.lockers.add(open.id(), owner);
+            }
             ledger.mount().setlk(cx, open.node(), &open, owner, lock, wait)?;
         }
         if !answer.empty() && lock.kind != LockKind::Unlock {

@@ -2,6 +2,7 @@
 
 use super::face::Face;
 use super::flight::Flights;
+use super::lockers::Lockers;
 use super::terms::Terms;
 use filofs::{
     Context, Cookie, Entry, Errno, FileSystem, Mount, Node, Open, OpenFlags, OpenId, Opened, Result,
@@ -21,11 +22,18 @@ pub(super) struct Ledger {
     pub(super) face: Face,
     terms: OnceLock<Terms>,
     pub(super) flights: Flights,
+    pub(super) lockers: Lockers,
 }
 
 impl Ledger {
     pub(super) fn new(mount: Arc<Mount>, face: Face) -> Ledger {
-        Ledger { mount, face, terms: OnceLock::new(), flights: Flights::default() }
+        Ledger {
+            mount,
+            face,
+            terms: OnceLock::new(),
+            flights: Flights::default(),
+            lockers: Lockers::default(),
+        }
     }
 
     pub(super) const fn mount(&self) -> &Arc<Mount> {

@@ -314,6 +314,7 @@ impl Process {
         mode: u32,
     ) -> Result<Fd> {
         let mut walk = self.walk(cx);
+        let flags = flags.without(OpenFlags::EXEC); // nobody is run here
         let file = if flags.has(O_PATH) {
             let keep = O_PATH.with(OpenFlags::DIRECTORY).with(OpenFlags::NOFOLLOW);
             let flags = OpenFlags(flags.0 & keep.0);
