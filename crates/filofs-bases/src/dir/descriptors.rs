@@ -11,6 +11,7 @@
 use super::host;
 use super::inode::Inode;
 use filofs::{Errno, Result, locked};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, getrlimit};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -55,6 +56,7 @@ impl Descriptors {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20).min(1 << 20) as usize;
         let reserve = (limit / 16).max(32);
         self.most.store(limit.saturating_sub(reserve).max(16), Ordering::Relaxed);
+        widen(limit);
     }
 
     fn floor(&self) -> usize {
@@ -140,6 +142,21 @@ impl Descriptors {
     }
 }
 
+/// Makes the process' table of descriptors wide at once, by using a high number for a moment.
+///
+/// In a process with threads Linux waits for all processors (an RCU grace period, some ten
+/// milliseconds) whenever that table doubles, and the request that needed one descriptor more
+/// waits with it. It never becomes smaller, and a number takes eight bytes.
+fn widen(limit: usize) {
+    const ENOUGH: usize = 1 << 16;
+    let highest = limit.min(ENOUGH).saturating_sub(1);
+    // A number that is not to be had makes later requests slower, and nothing else.
+    let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    if let (Ok(root), Ok(highest)) = (root, i32::try_from(highest)) {
+        let _ = rustix::io::fcntl_dupfd_cloexec(root, highest);
+    }
+}
+
 /// Runs what makes a descriptor; when the process has none left, takes some from nodes and runs
 /// it again.
 pub(super) fn with_room<T>(mut make: impl FnMut() -> Result<T>) -> Result<T> {
@@ -150,4 +167,18 @@ pub(super) fn with_room<T>(mut make: impl FnMut() -> Result<T>) -> Result<T> {
         }
     }
     make()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_wide_before_it_is_needed() {
+        DESCRIPTORS.measure();
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        assert!(size.trim().parse::<u64>().unwrap() >= limit.min(1 << 16), "{size} of {limit}");
+    }
 }

@@ -106,7 +106,8 @@ impl Inodes {
 
     /// The inode is going: takes it out and remembers it.
     pub(super) fn retire(&self, inode: &Inode, host: &Host) {
-        let remembers = locked(&self.memory).most > 0;
+        // What has lost its last name is not to be found again: no need to ask for its handle.
+        let remembers = !inode.orphan.load(Ordering::Relaxed) && locked(&self.memory).most > 0;
         let handle = if remembers { host.last_handle(inode) } else { None };
         {
             let mut alive = self.shard(inode.identity.key());

@@ -172,10 +172,16 @@ impl Dir {
         Ok(open.answer())
     }
 
-    /// A copy is closed: the host's own flush, and its late errors, happen then.
+    /// A copy is closed: the host's own flush, and its late errors, happen then. Where nothing
+    /// can have been written the host has nothing to tell, and only locks go. (Not to be asked at
+    /// all, `NO_FLUSH`, would leave POSIX locks behind: they go with any close.)
     pub(super) fn do_flush(&self, node: &Node, open: &Open, owner: LockOwner) -> Result<()> {
         self.drop_locks(&inode(node)?, owner);
-        sys::close(sys::duplicate(opened(open)?.fd())?)
+        let open = opened(open)?;
+        if !open.flags.changes() {
+            return Ok(());
+        }
+        sys::close(sys::duplicate(open.fd())?)
     }
 
     /// The descriptor goes with the state, and a flock with the descriptor.

@@ -111,6 +111,25 @@ fn as_many_are_remembered_as_was_asked_for() {
 }
 
 #[test]
+fn what_was_removed_takes_no_room_among_the_remembered() {
+    let g = Ground::with(DirOptions { remember: 1, ..DirOptions::default() });
+    if !has_handles(&g, "what_was_removed_takes_no_room_among_the_remembered") {
+        return;
+    }
+    fs::write(g.at("stays"), "").unwrap();
+    let stays = g.walk("stays").unwrap().cookie();
+    for name in ["a", "b"] {
+        fs::write(g.at(name), "").unwrap();
+        let (_held, node) = (fs::File::open(g.at(name)).unwrap(), g.walk(name).unwrap());
+        let cookie = node.cookie();
+        g.dir.unlink(&root(), &g.root(), n(name)).unwrap();
+        drop(node);
+        assert_eq!(g.dir.recall(&root(), cookie).unwrap_err(), Errno::ESTALE);
+    }
+    assert_eq!(g.dir.recall(&root(), stays).unwrap().cookie, stays);
+}
+
+#[test]
 fn in_a_mount_every_node_is_given_back() {
     let g = Ground::new();
     for i in 0..100 {

@@ -85,6 +85,17 @@ fn callers_and_other_processes_see_each_others_locks() {
 }
 
 #[test]
+fn locks_go_with_the_flush_of_an_open_for_reading_too() {
+    let file = File::new();
+    let reading = file.g.open(&root(), &file.node, OpenFlags::RDONLY).unwrap();
+    file.set(1, lock(LockKind::Exclusive, 10, 19)).unwrap();
+    assert!(!try_outside(&file, "LOCK_SH", 10, 1));
+    file.g.dir.flush(&root(), &file.node, &reading, LockOwner(1)).unwrap();
+    assert!(try_outside(&file, "LOCK_EX", 10, 1));
+    file.set(2, lock(LockKind::Exclusive, 10, 19)).unwrap();
+}
+
+#[test]
 fn fcntl_getlock_pids() {
     // D.6 fcntl_getlock_pids
     let file = File::new();
