@@ -88,7 +88,7 @@ impl LockTable {
     /// neighbouring ranges of one kind become one. A lock without a pid gets the caller's.
     ///
     /// Errors: those of [`Lock::check`]; EAGAIN when another is in the way and `wait` is false;
-    /// EDEADLK when every owner that is in the way waits, over however many others, for this one;
+    /// EDEADLK when an owner that is in the way waits, over however many others, for this one;
     /// EINTR when the caller gave up; ENOLCK over [`LockTable::MOST_PER_FILE`]. On an error
     /// nothing has changed.
     pub fn set(

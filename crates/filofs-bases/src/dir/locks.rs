@@ -73,26 +73,37 @@ impl Dir {
         let file = inode.cookie;
         match lock.kind {
             LockKind::Unlock => {
-                let Some(holder) = inode.holder(owner) else { return Ok(()) };
-                let _step = locked(&holder.step);
-                holder.set(lock)?;
+                let holder = inode.holder(owner);
+                let _step = holder.as_ref().map(|holder| locked(&holder.step));
+                if let Some(holder) = &holder {
+                    holder.set(lock)?;
+                }
                 return self.locks.set(cx, file, owner, lock, false);
             }
             LockKind::Shared if !open.flags().reads() => return Err(Errno::EBADF),
             LockKind::Exclusive if !open.flags().writes() => return Err(Errno::EBADF),
             LockKind::Shared | LockKind::Exclusive => {}
         }
-        let holder = self.make_holder(&inode, open, owner, lock.kind)?;
+        // Before the table says yes, so that it need not be taken back for want of a descriptor.
+        self.make_holder(&inode, open, owner, lock.kind)?;
         let before = self.locks.held(file, owner);
         self.locks.set(cx, file, owner, lock, wait)?;
         let taken = patiently(cx, wait, || {
-            let _step = locked(&holder.step);
-            // Another thread of the owner may have given it back meanwhile.
-            let held = self.locks.held(file, owner);
-            if covers(&held, lock) { holder.set(lock) } else { Ok(()) }
+            loop {
+                let holder = self.make_holder(&inode, open, owner, lock.kind)?;
+                let _step = locked(&holder.step);
+                // A close by another thread of the owner may have taken the holder away, and the
+                // lock with it or not, depending on which was first.
+                if !inode.is_held_by(owner, &holder) {
+                    continue;
+                }
+                let held = self.locks.held(file, owner);
+                return if covers(&held, lock) { holder.set(lock) } else { Ok(()) };
+            }
         });
         if taken.is_err() {
-            let _step = locked(&holder.step);
+            let holder = inode.holder(owner);
+            let _step = holder.as_ref().map(|holder| locked(&holder.step));
             let undo = Lock { kind: LockKind::Unlock, ..lock };
             let mut back = vec![undo];
             back.extend(before.iter().filter_map(|old| clip(old, lock)));
@@ -220,6 +231,11 @@ impl Dir {
 impl Inode {
     fn holder(&self, owner: LockOwner) -> Option<Arc<Holder>> {
         locked(&self.holders.get()?.0).get(&owner).cloned()
+    }
+
+    /// Whether that is the owner's holder still.
+    fn is_held_by(&self, owner: LockOwner, holder: &Arc<Holder>) -> bool {
+        self.holder(owner).is_some_and(|now| Arc::ptr_eq(&now, holder))
     }
 }
 

@@ -226,3 +226,32 @@ fn flocks_exclude_opens_and_other_processes() {
     drop(outside);
     file.flock(&root(), &other, LockKind::Shared, true).unwrap();
 }
+
+#[test]
+fn a_lock_that_comes_after_a_close_is_a_whole_one() {
+    // One thread waits for a lock; another closes a second descriptor of the file, which gives
+    // back all that the process holds; then the first gets its lock.
+    let file = File::new();
+    let whole = lock(LockKind::Exclusive, 0, Lock::TO_END);
+    file.set(1, whole).unwrap();
+    let cancel = Cancel::new();
+    std::thread::scope(|scope| {
+        let file = &file;
+        let cancel = &cancel;
+        let waits = scope.spawn(move || {
+            let cx = Context { cancel, ..root() };
+            file.g.dir.setlk(&cx, &file.node, &file.open, LockOwner(2), whole, true)
+        });
+        // Time for it to begin to wait. Where it comes later there is nothing to see.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        file.g.dir.flush(&root(), &file.node, &file.open, LockOwner(2)).unwrap();
+        file.set(1, lock(LockKind::Unlock, 0, Lock::TO_END)).unwrap();
+        assert_eq!(waits.join().unwrap(), Ok(()));
+    });
+    assert!(!try_outside(&file, "LOCK_SH", 0, 1), "the host knows of it");
+    assert_eq!(file.set(3, whole), Err(Errno::EAGAIN));
+    file.set(2, lock(LockKind::Unlock, 0, Lock::TO_END)).unwrap();
+    file.set(3, whole).unwrap();
+    file.g.dir.flush(&root(), &file.node, &file.open, LockOwner(3)).unwrap();
+    assert!(try_outside(&file, "LOCK_EX", 0, 1));
+}
