@@ -58,6 +58,28 @@ fn a_mount_works_is_listed_and_leaves_nothing() {
 }
 
 #[test]
+fn a_limit_of_file_sizes_ends_a_write_and_not_the_server() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let (at, below) = (place.dir("mnt"), place.dir("below"));
+    let base = format!("dir:{}", below.display());
+    // In blocks of 512 bytes, sh(1).
+    let limited = ["-c", "ulimit -f 8; exec \"$@\"", "sh", FILO, "mount", &base];
+    let mounted = Command::new("sh").args(limited).arg(&at).status().unwrap();
+    assert!(mounted.success());
+    let file = std::fs::File::create(at.join("f")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"fits", 0).unwrap();
+    let beyond = std::os::unix::fs::FileExt::write_at(&file, b"x", 1 << 20).unwrap_err();
+    assert_eq!(beyond.kind(), std::io::ErrorKind::FileTooLarge);
+    drop(file);
+    assert_eq!(std::fs::read(at.join("f")).unwrap(), b"fits");
+    let output = filo(&["umount", at.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_busy_mount_is_not_taken_away_unless_lazily() {
     if !can_mount() {
         return;
