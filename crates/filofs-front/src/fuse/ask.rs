@@ -275,6 +275,7 @@ impl Ask<'_> {
                 if ledger.terms().writeback {
                     // The kernel asks without having written out what it holds back: that would
                     // look like a hole.
+                    let _waiting = ledger.flights.may_wait().ok_or(Errno::EBUSY)?;
                     answer.collect(nodeid)?;
                 }
                 let at = mount.lseek(cx, open.node(), &open, arg.offset, what)?;
@@ -539,13 +540,20 @@ impl Ask<'_> {
         let open = ledger.opened(arg.open_id, nodeid)?;
         let lock = lock_of(&arg.lk)?;
         let owner = LockOwner(arg.owner);
-        if arg.lk_flags.contains(abi::LkFlags::FLOCK) {
-            ledger.mount().flock(cx, open.node(), &open, owner, lock.kind, wait)?;
+        // Were every worker to wait for a lock, nobody would read the request that gives it back.
+        let waiting = if wait { ledger.flights.may_wait() } else { None };
+        let waits = waiting.is_some();
+        let taken = if arg.lk_flags.contains(abi::LkFlags::FLOCK) {
+            ledger.mount().flock(cx, open.node(), &open, owner, lock.kind, waits)
         } else {
             if lock.kind != LockKind::Unlock {
                 ledger.lockers.add(open.id(), owner);
             }
-            ledger.mount().setlk(cx, open.node(), &open, owner, lock, wait)?;
+            ledger.mount().setlk(cx, open.node(), &open, owner, lock, waits)
+        };
+        match taken {
+            Err(Errno::EAGAIN) if wait && !waits => return Err(Errno::ENOLCK),
+            taken => taken?,
         }
         if !answer.empty() && lock.kind != LockKind::Unlock {
             // The waiter was killed in the moment in which it got the lock.

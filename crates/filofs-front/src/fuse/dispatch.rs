@@ -78,7 +78,8 @@ impl Dispatch {
             return;
         }
         let waits_alone = !is_for_all(&request.operation);
-        flight.begin(unique, if waits_alone { request.header.pid } else { 0 });
+        let caller = if waits_alone { request.header.pid } else { 0 };
+        self.ledger.flights.begin(flight, unique, caller);
         let answer = Answer::new(outlet, unique, Some(flight));
         let run = AssertUnwindSafe(|| self.run(&request, window, flight, &answer));
         if catch_unwind(run).is_err() {

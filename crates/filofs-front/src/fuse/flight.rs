@@ -2,6 +2,7 @@
 
 use super::caller::is_dying;
 use filofs::{Cancel, locked};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 /// A worker's place for the request it works on. Used again for each of its requests.
@@ -25,11 +26,6 @@ struct State {
 }
 
 impl Flight {
-    /// A request begins, asked by that thread.
-    pub(super) fn begin(&self, unique: u64, thread: u32) {
-        *locked(&self.state) = State { unique, thread, ..State::default() };
-    }
-
     /// Whether the one who asks this is to answer the request. It is answered once.
     pub(super) fn claim(&self) -> bool {
         !std::mem::replace(&mut locked(&self.state).claimed, true)
@@ -45,12 +41,54 @@ impl Flight {
 }
 
 /// All requests being worked on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flights {
     all: Mutex<Vec<Arc<Flight>>>,
+    /// The connection has ended.
+    over: AtomicBool,
+    /// How many wait for what another request has to bring, and how many may.
+    waiting: AtomicUsize,
+    most_waiting: usize,
+}
+
+/// One request's leave to wait for another, see [`Flights::may_wait`].
+#[derive(Debug)]
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 impl Flights {
+    /// Where that many workers serve at most.
+    pub(super) fn new(most_workers: usize) -> Flights {
+        Flights {
+            all: Mutex::default(),
+            over: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            most_waiting: most_workers - most_workers.div_ceil(4),
+        }
+    }
+
+    /// Leave to wait for what only another request can bring: a lock that is given back, data that
+    /// is written out. `None` when so many wait already that soon no worker would be left for the
+    /// request they all wait for.
+    pub(super) fn may_wait(&self) -> Option<Waiting<'_>> {
+        let waiting = Waiting(&self.waiting);
+        (self.waiting.fetch_add(1, SeqCst) < self.most_waiting).then_some(waiting)
+    }
+
+    /// A request begins, asked by that thread.
+    pub(super) fn begin(&self, flight: &Flight, unique: u64, thread: u32) {
+        *locked(&flight.state) = State { unique, thread, ..State::default() };
+        // Either the end finds it begun, or it finds the end.
+        if self.over.load(SeqCst) {
+            flight.cancel.cancel();
+        }
+    }
+
     /// A place for a new worker.
     pub(super) fn join(&self) -> Arc<Flight> {
         let flight = Arc::new(Flight::default());
@@ -75,8 +113,10 @@ impl Flights {
         false
     }
 
-    /// Cancels all: their callers are gone.
+    /// Cancels all, and those that begin from now on: the connection has ended, and their callers
+    /// are gone.
     pub(super) fn interrupt_all(&self) {
+        self.over.store(true, SeqCst);
         for flight in locked(&self.all).iter() {
             let state = locked(&flight.state);
             if state.unique != 0 {
@@ -93,7 +133,8 @@ impl Flights {
     /// Claims the requests whose callers were killed but cannot die before they have an answer,
     /// because the operation does not look at its "stop", or because the kernel does not tell us
     /// (it sends no INTERRUPT for direct I/O). Whoever calls this answers them; what the operation
-    /// says later is swallowed, and taken back.
+    /// says later is swallowed, and taken back. They are cancelled too, so that an operation that
+    /// does look ends, and its worker is free.
     ///
     /// A caller that merely caught a signal is left to wait: programs do not expect EINTR of a
     /// file. A request is looked at from the third call of this on.
@@ -112,7 +153,10 @@ impl Flights {
         let claimed = dying.filter(|(flight, seen)| {
             let mut state = locked(&flight.state);
             let still = state.unique == seen.unique && state.waits();
-            state.claimed |= still;
+            if still {
+                state.claimed = true;
+                flight.cancel.cancel();
+            }
             still
         });
         claimed.map(|(_, seen)| seen.unique).collect()
@@ -133,10 +177,10 @@ mod tests {
 
     #[test]
     fn an_interrupt_reaches_its_request_and_no_other() {
-        let flights = Flights::default();
+        let flights = Flights::new(8);
         let (a, b) = (flights.join(), flights.join());
-        a.begin(10, 0);
-        b.begin(12, 0);
+        flights.begin(&a, 10, 0);
+        flights.begin(&b, 12, 0);
         assert!(flights.interrupt(12));
         assert!(b.cancel.is_cancelled() && !a.cancel.is_cancelled());
         b.end();
@@ -148,11 +192,33 @@ mod tests {
     }
 
     #[test]
+    fn what_begins_after_the_end_is_cancelled_too() {
+        let flights = Flights::new(8);
+        let (early, late) = (flights.join(), flights.join());
+        flights.begin(&early, 10, 0);
+        flights.interrupt_all();
+        assert!(early.cancel.is_cancelled() && !late.cancel.is_cancelled());
+        flights.begin(&late, 12, 0);
+        assert!(late.cancel.is_cancelled());
+    }
+
+    #[test]
+    fn some_workers_are_never_left_to_wait() {
+        for (workers, may) in [(1, 0), (2, 1), (4, 3), (512, 384)] {
+            let flights = Flights::new(workers);
+            let waiting: Vec<_> = std::iter::from_fn(|| flights.may_wait()).collect();
+            assert_eq!(waiting.len(), may, "{workers}");
+            drop(waiting);
+            assert_eq!(flights.may_wait().is_some(), may > 0, "all of it comes back");
+        }
+    }
+
+    #[test]
     fn who_lives_goes_on_waiting() {
-        let flights = Flights::default();
+        let flights = Flights::new(8);
         let flight = flights.join();
         let me = rustix::thread::gettid().as_raw_nonzero().get() as u32;
-        flight.begin(10, me);
+        flights.begin(&flight, 10, me);
         assert!(flights.aloft());
         for _ in 0..5 {
             assert_eq!(flights.claim_the_dying(), []);
@@ -160,7 +226,7 @@ mod tests {
         assert!(flight.claim() && !flight.claim(), "answered once");
         assert!(!flights.aloft());
         // A thread that is gone altogether waits for nothing.
-        flight.begin(12, u32::MAX);
+        flights.begin(&flight, 12, u32::MAX);
         for _ in 0..5 {
             assert_eq!(flights.claim_the_dying(), []);
         }

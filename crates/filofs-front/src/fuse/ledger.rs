@@ -26,12 +26,13 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(mount: Arc<Mount>, face: Face) -> Ledger {
+    /// For a connection that so many workers serve at most.
+    pub(super) fn new(mount: Arc<Mount>, face: Face, most_workers: usize) -> Ledger {
         Ledger {
             mount,
             face,
             terms: OnceLock::new(),
-            flights: Flights::default(),
+            flights: Flights::new(most_workers),
             lockers: Lockers::default(),
         }
     }

@@ -60,7 +60,8 @@ pub struct FuseOptions {
     pub direct_io: bool,
     /// Whether the kernel keeps written data back, instead of what the file system's profile says.
     pub writeback: Option<bool>,
-    /// Most threads that serve at once; beyond it requests wait.
+    /// Most threads that serve at once; beyond it requests wait. Three quarters of them may wait
+    /// for locks at once; beyond that, whoever would have to wait for one is told ENOLCK.
     pub most_workers: usize,
 }
 

@@ -43,7 +43,7 @@ impl Lab {
         let mount = Arc::new(Mount::new(Stack::new(mem, []).unwrap(), identity).unwrap());
         mount.start(&Upward::channel().0).unwrap();
         let face = Face::new(mount.root().cookie(), profile, options);
-        let dispatch = Dispatch::new(Ledger::new(mount.clone(), face), options);
+        let dispatch = Dispatch::new(Ledger::new(mount.clone(), face, options.most_workers), options);
         let (flags, flags2) = InitFlags::from_bits_retain((1 << 43) - 1).halves();
         let init = InitIn { major: 7, minor: 45, flags, flags2, ..InitIn::default() };
         match Terms::settle(&init, profile, options, 256) {
@@ -232,6 +232,24 @@ fn an_open_belongs_to_its_node() {
     let arg = abi::ReleaseIn { open_id: open.open_id, ..abi::ReleaseIn::default() };
     assert_eq!(lab.ask(Opcode::Release, dir.nodeid, &[arg.as_bytes()]), Err(9));
     assert_eq!(lab.mount.opens().len(), 1, "a wrong release releases nothing");
+}
+
+#[test]
+fn the_last_workers_wait_for_no_lock() {
+    const EXCLUSIVE: u32 = 1;
+    let options = FuseOptions { most_workers: 1, ..FuseOptions::default() };
+    let lab = Lab::new(&Profile { locks: true, ..Profile::default() }, &options);
+    let (file, open) = lab.create(b"file\0", 2);
+    let lock = |opcode, owner, lk_flags| {
+        let lk = abi::FileLock { end: i64::MAX as u64, kind: EXCLUSIVE, ..Default::default() };
+        let arg = abi::LkIn { open_id: open.open_id, owner, lk, lk_flags, ..Default::default() };
+        lab.ask(opcode, file.nodeid, &[arg.as_bytes()])
+    };
+    for flags in [abi::LkFlags::empty(), abi::LkFlags::FLOCK] {
+        assert_eq!(lock(Opcode::Setlkw, 1, flags), Ok(vec![]), "what is free is given");
+        assert_eq!(lock(Opcode::Setlk, 2, flags), Err(11), "EAGAIN");
+        assert_eq!(lock(Opcode::Setlkw, 2, flags), Err(37), "ENOLCK");
+    }
 }
 
 #[test]
