@@ -1,8 +1,8 @@
 //! `Mount`: a stack that is in use: its state, its identity, its live nodes and open files.
 
 use crate::{
-    Context, Counters, Entry, Errno, FileSystem, Identity, Node, Nodes, Op, Opens, ReleaseHow,
-    Result, Stack, Statfs, SyncMode, UnmountFlags, Upward, locked,
+    Context, Cookie, Counters, Entry, Errno, FileSystem, Identity, Node, Nodes, Op, Opens,
+    ReleaseHow, Result, Stack, Statfs, SyncMode, UnmountFlags, Upward, locked,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -168,8 +168,8 @@ impl Mount {
             return Err(Errno::EBUSY);
         }
         if self.state() == MountState::Running {
-            for open in self.opens.drain() {
-                let _ = self.release(cx, open.node(), &open, ReleaseHow::default());
+            if force {
+                self.release_all(cx);
             }
             let synced = self.sync(cx, SyncMode::Wait);
             if let Err(errno) = self.unmount(cx, flags).and(synced)
@@ -177,16 +177,36 @@ impl Mount {
             {
                 return Err(errno);
             }
+            // Without force nothing was open when we looked; what was opened since goes only now
+            // that the file system has agreed.
+            self.release_all(cx);
         }
         self.die();
         Ok(())
     }
 
+    fn release_all(&self, cx: &Context<'_>) {
+        for open in self.opens.drain() {
+            let _ = self.release(cx, open.node(), &open, ReleaseHow::default());
+            let _ = self.caught("giving back an open file", || drop(open));
+        }
+    }
+
     /// Dying, without a question: the client is gone.
     pub fn die(&self) {
         self.state.store(MountState::Dying as u8, Ordering::SeqCst);
-        drop(self.opens.drain());
-        self.nodes.forget_all();
+        for open in self.opens.drain() {
+            let _ = self.caught("giving back an open file", || drop(open));
+        }
+        for node in self.nodes.forget_all() {
+            let _ = self.caught("giving back a node", || drop(node));
+        }
+    }
+
+    /// [`Nodes::forget`], from which no panic comes: what it drops is the file system's, and this
+    /// is no operation that could answer EIO.
+    pub fn forget(&self, cookie: Cookie, count: u64) -> bool {
+        self.caught("giving back a node", || self.nodes.forget(cookie, count)).unwrap_or(true)
     }
 
     /// Runs one operation: ENXIO unless the mount runs; a panic becomes EIO for this operation
@@ -198,14 +218,22 @@ impl Mount {
         if self.state.load(Ordering::Acquire) != MountState::Running as u8 {
             return Err(Errno::ENXIO);
         }
-        let answer = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-            self.counters.panicked();
-            log::error!("{}: {} panicked: {}", self.stack.name(), op.name(), panic_text(&*panic));
-            Err(Errno::EIO)
-        });
+        let answer = self.caught(op.name(), run).unwrap_or(Err(Errno::EIO));
         let answer = answer.map_err(|e| if e == Errno::ENOSYS { Errno::EOPNOTSUPP } else { e });
         self.counters.count(op, answer.is_err());
         answer
+    }
+
+    /// Runs code of the file system's. `None` when it panicked: that is counted and logged.
+    #[inline]
+    fn caught<T>(&self, what: &str, run: impl FnOnce() -> T) -> Option<T> {
+        let answer = catch_unwind(AssertUnwindSafe(run));
+        answer
+            .inspect_err(|panic| {
+                self.counters.panicked();
+                log::error!("{}: {what} panicked: {}", self.stack.name(), panic_text(&**panic));
+            })
+            .ok()
     }
 }
 
@@ -224,8 +252,17 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Attr, Cookie, Kind, Name, OpenFlags, OpenHow};
+    use crate::{Attr, Kind, Name, OpenFlags, OpenHow, Opened};
     use std::sync::atomic::{AtomicBool, AtomicU32};
+
+    /// State that does not go quietly.
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
 
     /// A file system that counts what it is asked.
     #[derive(Default)]
@@ -257,6 +294,10 @@ mod tests {
                 b"zero" => Ok(Entry::new(Attr::new(0, Kind::Regular))),
                 b"panic" => panic!("on purpose"),
                 b"enosys" => Err(Errno::ENOSYS),
+                b"bomb" => {
+                    let entry = Entry::new(Attr::new(9, Kind::Regular));
+                    Ok(Entry { state: Some(Arc::new(Bomb)), ..entry })
+                }
                 _ => Ok(Entry::new(Attr::new(8, Kind::Regular))),
             }
         }
@@ -370,6 +411,26 @@ mod tests {
             (mount.counters().calls(Op::Lookup), mount.counters().errors(Op::Lookup)),
             (2, 1)
         );
+    }
+
+    #[test]
+    fn a_panic_while_state_is_dropped_harms_nobody() {
+        let (_, mount) = running();
+        let cx = Context::internal();
+        let told = || {
+            let entry = mount.lookup(&cx, mount.root(), name(b"bomb")).unwrap();
+            mount.nodes().remember(&mount.adopt(mount.root(), &entry).unwrap());
+        };
+        told();
+        assert!(mount.forget(Cookie(9), 1));
+        assert_eq!((mount.counters().panics(), mount.nodes().len()), (1, 1));
+        told();
+        let opened = || Opened { state: Some(Arc::new(Bomb)), ..Opened::default() };
+        for _ in 0..2 {
+            mount.opens().insert(mount.root(), OpenFlags::RDONLY, opened()).unwrap();
+        }
+        mount.unmount_now(&cx, UnmountFlags::FORCE).unwrap();
+        assert_eq!((mount.counters().panics(), mount.nodes().len()), (4, 1));
     }
 
     #[test]

@@ -254,15 +254,16 @@ impl Nodes {
             .sum()
     }
 
-    /// Gives back everything the client that counts still holds: it is gone.
-    pub fn forget_all(&self) {
+    /// Takes everything back that the client that counts still holds: it is gone. The nodes are
+    /// answered, to be dropped.
+    pub fn forget_all(&self) -> Vec<Node> {
+        let mut all = Vec::new();
         for shard in &self.0.shards {
-            let held: Vec<Held> = {
-                let mut shard = locked(shard);
-                shard.values_mut().filter_map(|record| record.held.take()).collect()
-            };
-            drop(held);
+            let mut shard = locked(shard);
+            let held = shard.values_mut().filter_map(|record| record.held.take());
+            all.extend(held.map(|held| held.node));
         }
+        all
     }
 }
 

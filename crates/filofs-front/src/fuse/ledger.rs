@@ -99,7 +99,7 @@ impl Ledger {
         if cookie == self.mount.root().cookie() {
             return;
         }
-        if !self.mount.nodes().forget(cookie, count) {
+        if !self.mount.forget(cookie, count) {
             log::warn!("the kernel gives node {cookie} back {count} times, more often than it had");
         }
     }

@@ -92,7 +92,8 @@ impl Session {
     ) -> Result<Session, MountError> {
         let device = Device::new(fd);
         let face = Face::new(mount.root().cookie(), &mount.profile(), options);
-        let dispatch = Dispatch::new(Ledger::new(mount.clone(), face, options.most_workers), options);
+        let dispatch =
+            Dispatch::new(Ledger::new(mount.clone(), face, options.most_workers), options);
         let (up, notices) = Upward::channel();
         let ready = handshake(&device, &dispatch, options).and_then(|payload| {
             mount.start(&up).map_err(|errno| MountError::FileSystem { errno })?;

@@ -43,7 +43,8 @@ impl Lab {
         let mount = Arc::new(Mount::new(Stack::new(mem, []).unwrap(), identity).unwrap());
         mount.start(&Upward::channel().0).unwrap();
         let face = Face::new(mount.root().cookie(), profile, options);
-        let dispatch = Dispatch::new(Ledger::new(mount.clone(), face, options.most_workers), options);
+        let dispatch =
+            Dispatch::new(Ledger::new(mount.clone(), face, options.most_workers), options);
         let (flags, flags2) = InitFlags::from_bits_retain((1 << 43) - 1).halves();
         let init = InitIn { major: 7, minor: 45, flags, flags2, ..InitIn::default() };
         match Terms::settle(&init, profile, options, 256) {
