@@ -20,6 +20,25 @@ checks! {
         assert_eq!(data, expected);
         s.close(fd).unwrap();
     }
+    "the last bytes of the largest file are bytes like others", "lseek(2) EOVERFLOW", ANY, |s| {
+        const END: u64 = i64::MAX as u64;
+        let fd = create(s, b"f");
+        match s.ftruncate(fd, END) {
+            // The host of `dir` may have smaller files.
+            Err(Errno::EFBIG) => {}
+            done => {
+                assert_eq!(done, Ok(()));
+                let mut buffer = [7; 4];
+                assert_eq!(s.pread(fd, &mut buffer, END - 4), Ok(4));
+                assert_eq!(buffer, [0; 4]);
+                assert_eq!(s.pwrite(fd, b"end", END - 3), Ok(3));
+                s.fsync(fd, false).unwrap();
+                assert_eq!(s.pread(fd, &mut buffer, END - 4), Ok(4));
+                assert_eq!(&buffer, b"\0end");
+            }
+        }
+        s.close(fd).unwrap();
+    }
     "a file that is cut and written has what was written", "D.7 extendfile", ANY, |s| {
         let fd = create(s, b"f");
         s.ftruncate(fd, 0).unwrap();
