@@ -34,7 +34,8 @@ pub(crate) fn verb(args: &RunArgs) -> Result<ExitCode, Failure> {
     let limit = getrlimit(Resource::Nofile);
     let served = Served::start(Plan { stack, mountpoint, options })?;
     let status = run(&args.command, &place.path, &inside, limit);
-    // Whatever the command left running keeps its files; the rest goes now.
+    // What the command left running loses its files when this process ends, as it would without
+    // the lazy unmount; but no mount point stays behind.
     if served.session.unmount(false).is_err() {
         served.session.unmount(true)?;
     }

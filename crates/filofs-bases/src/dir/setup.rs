@@ -88,8 +88,7 @@ pub(super) struct Settings {
 impl Dir {
     /// Shows a directory. It is opened once, here: what stands at the path later does not matter.
     ///
-    /// The thread limit of open files is the process' to raise ([`raise_open_files`]), before
-    /// this.
+    /// The limit of open files is the process' to raise ([`raise_open_files`]), before this.
     pub fn open(path: &Path, options: DirOptions) -> Result<Dir, SetupError> {
         let wrong = |errno: Errno, what: &str| {
             SetupError::new(format!("{}: {what}: {}", path.display(), errno.text()))
@@ -163,7 +162,7 @@ fn build(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
 }
 
 /// Raises the limit of open files of this process, RLIMIT_NOFILE, to the hard limit; answers what
-/// it is now. The command calls it first thing.
+/// it is now. The command does so before it sets up a stack.
 pub fn raise_open_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
