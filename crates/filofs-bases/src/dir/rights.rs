@@ -18,7 +18,7 @@
 use super::sys::{self, Capabilities};
 use filofs::{Context, Errno, Gid, Result, Uid};
 use rustix::fs::Mode;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What this process may do, found out when the base is set up.
@@ -42,6 +42,23 @@ struct Now {
 
 thread_local! {
     static NOW: RefCell<Now> = RefCell::default();
+    /// Something is being done with a caller's rights.
+    static ACTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something with a caller's rights, and sees to it that it stays with them: what lies
+/// between (a file that is dropped to make room for a descriptor) must not make the rest of it
+/// the process' own.
+fn acting<T>(act: &mut impl FnMut() -> Result<T>) -> Result<T> {
+    struct Done;
+    impl Drop for Done {
+        fn drop(&mut self) {
+            ACTING.set(false);
+        }
+    }
+    ACTING.set(true);
+    let _done = Done;
+    act()
 }
 
 impl Rights {
@@ -68,13 +85,16 @@ impl Rights {
         (!self.switches || is_own(cx)) && self.own.effective >> sys::CAP_FSETID & 1 == 1
     }
 
-    /// Makes the thread what the process is.
+    /// Makes the thread what the process is. EPERM while it acts with a caller's rights.
     pub(super) fn as_own(&self) -> Result<()> {
-        if self.switches { self.become_(0, 0, None) } else { Ok(()) }
+        if !self.switches {
+            return Ok(());
+        }
+        if ACTING.get() { Err(Errno::EPERM) } else { self.become_(0, 0, None) }
     }
 
     /// Runs `act` with the caller's rights, and again with its supplementary groups if it had
-    /// too few. `act` must not ask for other rights itself.
+    /// too few. `act` gets no other rights, see [`Rights::as_own`].
     pub(super) fn as_caller<T>(
         &self,
         cx: &Context<'_>,
@@ -90,10 +110,10 @@ impl Rights {
         let (uid, gid) = (cx.uid.0, cx.gid.0);
         if uid == 0 {
             self.become_(uid, gid, None)?;
-            return act();
+            return acting(&mut act);
         }
         self.become_(uid, gid, Some(&[]))?;
-        let refused = match act() {
+        let refused = match acting(&mut act) {
             Err(refused @ (Errno::EACCES | Errno::EPERM)) => refused,
             done => return done,
         };
@@ -102,7 +122,7 @@ impl Rights {
             return Err(refused);
         }
         self.become_(uid, gid, Some(&groups))?;
-        act()
+        acting(&mut act)
     }
 
     /// As [`Rights::as_caller`], with the supplementary groups from the start when `groups_matter`:
@@ -118,7 +138,7 @@ impl Rights {
         }
         let groups = self.other_groups(cx)?;
         self.become_(cx.uid.0, cx.gid.0, Some(&groups))?;
-        act()
+        acting(&mut act)
     }
 
     /// The caller's groups beyond its first. Whoever finds them out may need the process' rights.
@@ -218,4 +238,37 @@ pub(super) fn put_on_umask(umask: u32) -> bool {
         }
         own
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use filofs::{Gid, Uid};
+
+    #[test]
+    fn what_is_done_for_a_caller_stays_the_callers() {
+        let rights = Rights::of_process();
+        if !rights.switches {
+            let required = std::env::var_os("FILO_REQUIRE").is_some_and(|v| v == "1");
+            assert!(!required, "this test needs root, and FILO_REQUIRE=1 says it must run");
+            println!("skipped: needs root");
+            return;
+        }
+        let groups = vec![Gid(7)];
+        let cx = Context { uid: Uid(1000), gid: Gid(1000), groups: &groups, ..Context::internal() };
+        let mut tries = 0;
+        let done = rights.as_caller(&cx, || {
+            tries += 1;
+            // As does a file that is dropped meanwhile.
+            assert_eq!(rights.as_own(), Err(Errno::EPERM));
+            NOW.with_borrow(|now| assert_eq!(now.uid, Some(1000)));
+            if tries == 1 { Err(Errno::EACCES) } else { Ok(()) }
+        });
+        assert_eq!((done, tries), (Ok(()), 2));
+        rights.as_own().unwrap();
+        NOW.with_borrow(|now| assert_eq!(now.uid, Some(0)));
+        let member = rights.as_member(&cx, true, || rights.as_own());
+        assert_eq!(member, Err(Errno::EPERM));
+        own_rights().unwrap();
+    }
 }
