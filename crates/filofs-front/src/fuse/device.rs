@@ -56,6 +56,11 @@ impl Device {
                 self.poll();
                 Arrival::Nothing
             }
+            Err(Errno::NOMEM) => {
+                // The kernel has answered that request with EIO. It is no reason to end the mount.
+                log::warn!("the kernel had no memory to hand over a request");
+                Arrival::Nothing
+            }
             Err(errno) => {
                 log::error!("reading the FUSE device: {errno}");
                 Arrival::End

@@ -103,6 +103,9 @@ impl Flights {
 
     /// Cancels that request. False when nobody works on it: not yet, or not any more.
     pub(super) fn interrupt(&self, wanted: u64) -> bool {
+        if wanted == 0 {
+            return false; // what rests has that number
+        }
         for flight in locked(&self.all).iter() {
             let state = locked(&flight.state);
             if state.unique == wanted {
@@ -187,6 +190,7 @@ mod tests {
         assert!(!b.cancel.is_cancelled(), "the next request starts afresh");
         assert!(!flights.interrupt(12), "answered already");
         assert!(!flights.interrupt(99));
+        assert!(!flights.interrupt(0) && !b.cancel.is_cancelled(), "who rests is left to rest");
         flights.leave(&a);
         assert!(!flights.interrupt(10));
     }
