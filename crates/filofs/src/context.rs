@@ -135,7 +135,8 @@ impl Cancel {
     }
 
     /// Sleeps until cancelled, until this thread is unparked, or for `at_most`. May return
-    /// earlier without a reason, as thread parking may: look at your condition in a loop.
+    /// earlier without a reason, as thread parking may: look at your condition in a loop. One
+    /// thread at a time: a request is worked on by one.
     pub fn sleep(&self, at_most: Duration) {
         *locked(&self.sleeper) = Some(std::thread::current());
         if !self.is_cancelled() {

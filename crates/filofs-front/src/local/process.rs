@@ -98,7 +98,8 @@ impl Process {
     }
 
     /// Ends the call that waits at this moment (for a lock) with EINTR, as a signal that is
-    /// caught does. Without one it does nothing.
+    /// caught does. Without one it does nothing. With several threads in calls the interrupt may
+    /// be lost: whoever interrupts gives each thread a process of its own ([`Process::fork`]).
     pub fn interrupt(&self) {
         self.cancel.cancel();
     }
