@@ -282,13 +282,13 @@ impl FileSystem for Dir {
     fn fallocate(
         &self,
         cx: &Context<'_>,
-        _node: &Node,
+        node: &Node,
         open: &Open,
         offset: u64,
         len: u64,
         flags: FallocateFlags,
     ) -> Result<()> {
-        self.do_fallocate(cx, open, offset, len, flags)
+        self.do_fallocate(cx, node, open, offset, len, flags)
     }
 
     fn lseek(
@@ -307,11 +307,11 @@ impl FileSystem for Dir {
         cx: &Context<'_>,
         _node: &Node,
         open: &Open,
-        _to_node: &Node,
+        to_node: &Node,
         to_open: &Open,
         how: CopyHow,
     ) -> Result<u64> {
-        self.do_copy(cx, open, to_open, how)
+        self.do_copy(cx, open, to_node, to_open, how)
     }
 
     fn ioctl(

@@ -5,7 +5,7 @@ use super::listing::Listing;
 use super::{Dir, inode, sys, up};
 use filofs::{
     Access, Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Node, Open, OpenFlags,
-    OpenHow, Opened, OpenedFlags, ReleaseHow, Result, Seek, Sink, Source, WriteFlags,
+    OpenHow, Opened, OpenedFlags, ReleaseHow, Result, Seek, Sink, Source, WriteFlags, permission,
 };
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{OFlags, SeekFrom};
@@ -257,12 +257,14 @@ impl Dir {
     pub(super) fn do_fallocate(
         &self,
         cx: &Context<'_>,
+        node: &Node,
         open: &Open,
         offset: u64,
         len: u64,
         flags: FallocateFlags,
     ) -> Result<()> {
         let fd = opened(open)?.fd();
+        self.tame(cx, node, fd)?;
         let flags = rustix::fs::FallocateFlags::from_bits_retain(flags.bits());
         self.host.rights.as_caller(cx, || {
             rustix::io::retry_on_intr(|| rustix::fs::fallocate(fd, flags, offset, len)).map_err(up)
@@ -273,6 +275,7 @@ impl Dir {
         &self,
         cx: &Context<'_>,
         from: &Open,
+        to_node: &Node,
         to: &Open,
         how: CopyHow,
     ) -> Result<u64> {
@@ -280,6 +283,7 @@ impl Dir {
         if to.flags.has(OpenFlags::APPEND) {
             return Err(Errno::EBADF);
         }
+        self.tame(cx, to_node, to.fd())?;
         let len = usize::try_from(how.len).unwrap_or(usize::MAX).min(i32::MAX as usize & !4095);
         self.host.rights.as_caller(cx, || {
             let (mut read, mut write) = (how.from, how.to);
@@ -292,6 +296,18 @@ impl Dir {
             );
             copied.map(|n| n as u64).map_err(up)
         })
+    }
+}
+
+impl Dir {
+    /// Before a change of data by an operation that does not say whether the caller may keep
+    /// set-id bits: only the super-user may. Where the host does it for whoever acts, there is
+    /// nothing to do.
+    fn tame(&self, cx: &Context<'_>, node: &Node, fd: &OwnedFd) -> Result<()> {
+        if permission::loses_set_id(cx) && self.host.rights.keeps_set_id(cx) {
+            self.kill_priv(&inode(node)?, fd)?;
+        }
+        Ok(())
     }
 }
 

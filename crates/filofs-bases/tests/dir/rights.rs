@@ -2,8 +2,8 @@
 
 use crate::ground::{Ground, is_root, mode, n, node, root, user};
 use filofs::{
-    Access, Context, Errno, FallocateFlags, FileSystem, Gid, Kind, MakeHow, OpenFlags, OpenHow,
-    SetAttr, SliceSource, Uid, VecSink, WriteFlags, XattrFlags,
+    Access, Context, CopyHow, Errno, FallocateFlags, FileSystem, Gid, Kind, MakeHow, OpenFlags,
+    OpenHow, SetAttr, SliceSource, Uid, VecSink, WriteFlags, XattrFlags,
 };
 use filofs_bases::dir::own_rights;
 use std::fs;
@@ -229,6 +229,22 @@ fn set_id_bits_and_capabilities_die_on_write() {
         let set = SetAttr { uid: Some(Uid(1)), kill_priv, ..SetAttr::default() };
         g.dir.setattr(&root(), &g.walk("chown").unwrap(), None, &set).unwrap();
     });
+    // Of these the front end cannot say whether the caller may keep them. Whom it cannot even
+    // name may not.
+    let somebody = Context { uid: Uid::UNKNOWN, gid: Gid::UNKNOWN, ..root() };
+    for cx in [user(1000), somebody] {
+        program(&g, "allocated");
+        let open = g.open(&cx, &g.walk("allocated").unwrap(), OpenFlags::RDWR).unwrap();
+        g.dir.fallocate(&cx, open.node(), &open, 0, 100, FallocateFlags::empty()).unwrap();
+        assert!(is_tame(&g, "allocated"), "fallocate by {cx:?}");
+        program(&g, "copied");
+        let from = g.open(&root(), &g.walk("allocated").unwrap(), OpenFlags::RDONLY).unwrap();
+        let to = g.open(&cx, &g.walk("copied").unwrap(), OpenFlags::WRONLY).unwrap();
+        let how = CopyHow { from: 0, to: 0, len: 5 };
+        let copied = g.dir.copy_file_range(&cx, from.node(), &from, to.node(), &to, how);
+        assert_eq!(copied, Ok(5));
+        assert!(is_tame(&g, "copied"), "copy by {cx:?}");
+    }
     // The super-user for itself keeps them.
     program(&g, "kept");
     let open = g.open(&root(), &g.walk("kept").unwrap(), OpenFlags::WRONLY).unwrap();
