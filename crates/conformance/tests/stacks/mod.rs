@@ -176,6 +176,14 @@ impl Mounted {
     /// Unmounts, and checks that nothing is left of what was used.
     pub(crate) fn end(mut self) {
         if let Some(session) = self.session.take() {
+            // The kernel waits for no answer to RELEASE, and an unmount takes those along that
+            // nobody has read yet: they must have come before. What never comes shows below.
+            for _ in 0..500 {
+                if session.mount().opens().is_empty() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
             // A process that ended a moment ago may still hold the mount.
             let mut answer = session.unmount(false);
             for _ in 0..100 {
