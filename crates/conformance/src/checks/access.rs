@@ -194,7 +194,8 @@ checks! {
         assert_eq!(s.stat(b"d").unwrap().mode, 0o6755);
     }
     "set-group-id without execution survives only who could set it", "inode(7)", USERS, |s| {
-        for (user, left) in [(s.as_user(1000, 50, &[]), 0o2666), (s.as_user(1000, 1000, &[]), 0o666)] {
+        for (gid, left) in [(50, 0o2666), (1000, 0o666)] {
+            let user = s.as_user(1000, gid, &[]);
             s.write_file(b"f", b"12345").unwrap();
             s.chown(b"f", Some(1001), Some(50)).unwrap();
             s.chmod(b"f", 0o2666).unwrap();

@@ -223,7 +223,8 @@ checks! {
         assert_eq!(s.get_flags(fd).unwrap() & NODUMP, 0);
         s.close(fd).unwrap();
     }
-    "an append-only file takes the time that is now and no other", "ioctl_iflags(2)", Abilities::CHATTR.union(USERS), |s| {
+    "an append-only file takes the time that is now and no other", "ioctl_iflags(2)",
+    Abilities::CHATTR.union(USERS), |s| {
         const APPEND: u32 = 0x20;
         let fd = create(s, b"f");
         let flags = s.get_flags(fd).unwrap();
