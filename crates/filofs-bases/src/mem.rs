@@ -35,6 +35,7 @@ mod xattr;
 
 pub use settings::{DEFINITION, Settings};
 
+use directory::Horizon;
 use filofs::{
     Attr, Context, Cookie, CopyHow, Created, DirEntry, DirOffset, DirSink, Entry, Errno,
     FallocateFlags, FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name,
@@ -127,7 +128,7 @@ impl FileSystem for Mem {
         _: &Context<'_>,
         dir: &Node,
         open: &Open,
-        mut offset: DirOffset,
+        offset: DirOffset,
         out: &mut dyn DirSink,
     ) -> Result<()> {
         /// Entries copied out in one go: the sink is never called with the directory locked.
@@ -137,20 +138,27 @@ impl FileSystem for Mem {
         if !open.flags().has(OpenFlags::NOATIME) {
             dir.accessed();
         }
+        let (mut place, end) = {
+            let entries = shared(&folder.entries);
+            match open.state::<Horizon>() {
+                Some(horizon) => horizon.range(offset, &entries),
+                None => Horizon::of(&entries).range(offset, &entries),
+            }
+        };
         loop {
-            let batch = shared(&folder.entries).after(offset, BATCH);
+            let batch = shared(&folder.entries).after(place, end, BATCH);
             for dent in &batch {
                 let entry = DirEntry {
                     name: Name::new(dent.name())?,
                     ino: dent.inode.ino,
                     kind: Some(dent.inode.kind),
-                    next: dent.offset,
+                    next: Horizon::offset(dent.offset, end),
                     entry: out.wants_entries().then(|| dent.inode.entry()),
                 };
                 if out.add(entry).is_err() {
                     return Ok(());
                 }
-                offset = dent.offset;
+                place = dent.offset;
             }
             if batch.len() < BATCH {
                 return Ok(());
@@ -413,11 +421,13 @@ impl FileSystem for Mem {
 
 /// What is cached above stays good from open to open: nobody else changes it.
 fn opened(inode: &Inode) -> Opened {
-    let flags = match inode.kind {
-        Kind::Directory => OpenedFlags::KEEP_CACHE | OpenedFlags::CACHE_DIR,
-        _ => OpenedFlags::KEEP_CACHE,
-    };
-    Opened { state: None, flags }
+    match inode.folder() {
+        Ok(folder) => Opened {
+            state: Some(Arc::new(Horizon::of(&shared(&folder.entries)))),
+            flags: OpenedFlags::KEEP_CACHE | OpenedFlags::CACHE_DIR,
+        },
+        Err(_) => Opened { state: None, flags: OpenedFlags::KEEP_CACHE },
+    }
 }
 
 /// Takes a lock to look, whoever panicked with it (see [`filofs::locked`]).

@@ -176,6 +176,57 @@ checks! {
         }
         assert_eq!(s.stat(b".").unwrap().nlink, 2);
     }
+    "a listing ends though whoever lists renames what it finds", "readdir(3)", ANY, |s| {
+        const MANY: usize = 3000; // more than one answer holds
+        s.mkdir(b"d", 0o755).unwrap();
+        for i in 0..MANY {
+            touch(s, format!("d/{i}").as_bytes());
+        }
+        let fd = s.open(b"d", OpenFlags::DIRECTORY, 0).unwrap();
+        let mut found = 0;
+        loop {
+            let batch = s.getdents(fd).unwrap();
+            if batch.is_empty() {
+                break;
+            }
+            for entry in batch.into_iter().filter(|e| e.name != b"." && e.name != b"..") {
+                let name = [b"d/", &entry.name[..]].concat();
+                let new = format!("d/renamed{found}");
+                s.rename(&name, new.as_bytes(), PLAIN).unwrap();
+                found += 1;
+                assert!(found <= 3 * MANY, "no end");
+            }
+        }
+        s.close(fd).unwrap();
+        assert_eq!(names(s, b"d").len(), MANY);
+    }
+    "what is made under a listing is in the next one", "readdir(3)", ANY, |s| {
+        const MANY: usize = 2000;
+        s.mkdir(b"d", 0o755).unwrap();
+        for i in 0..MANY {
+            touch(s, format!("d/{i}").as_bytes());
+        }
+        // Two that list, one begun before the new name and one after, turn by turn.
+        let open = || s.open(b"d", OpenFlags::DIRECTORY, 0).unwrap();
+        let (old, older) = (open(), open());
+        s.getdents(older).unwrap();
+        touch(s, b"d/new");
+        let young = open();
+        loop {
+            let left = [young, old, older].map(|fd| s.getdents(fd).unwrap().len());
+            if left == [0; 3] {
+                break;
+            }
+        }
+        for fd in [old, older, young] {
+            s.close(fd).unwrap();
+        }
+        for _ in 0..2 {
+            let all = names(s, b"d");
+            assert_eq!(all.len(), MANY + 1);
+            assert!(all.contains(&b"new".to_vec()));
+        }
+    }
 }
 
 /// Makes and renames two names as others do at the same time. Any outcome of one call will do

@@ -484,7 +484,7 @@ mod tests {
         let fs = TestFs::new();
         let node = fs.file("f", b"x");
         let open = fs.open(&node, OpenFlags::RDWR).unwrap();
-        let user = fs.by(1000, 1000);
+        let user = fs.by(1000, 0);
         let write = |flags| {
             let source = &mut SliceSource::new(b"y");
             fs.mem.write(&user.cx, &node, &open, 0, source, flags).map(drop)
@@ -516,6 +516,10 @@ mod tests {
                 assert_eq!(fs.getxattr(&node, CAPABILITY), Err(Errno::ENODATA), "{what}");
             }
         }
+        fs.chmod(&node, 0o6765).unwrap();
+        let (stranger, source) = (fs.by(1000, 1000), &mut SliceSource::new(b"z"));
+        fs.mem.write(&stranger.cx, &node, &open, 0, source, WriteFlags::KILL_PRIV).unwrap();
+        assert_eq!(fs.attr(&node).unwrap().mode, 0o765, "not in the file's group");
         let dir = fs.mkdir("d");
         fs.chmod(&dir, 0o6777).unwrap();
         let owner = SetAttr { uid: Some(Uid(9)), ..SetAttr::default() };

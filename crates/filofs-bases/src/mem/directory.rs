@@ -4,6 +4,9 @@
 //! that resumes after an offset misses nothing that was there all the time and lists nothing
 //! twice. A name that gets another inode (rename over it, exchange) keeps its offset, for it is
 //! there all the time.
+//!
+//! A listing goes as far as names had been made when it began ([`Horizon`]). Without that end,
+//! whoever lists a directory and renames what it finds would find the new names, and never be done.
 
 use super::inode::Inode;
 use filofs::{DirOffset, Errno, Kind, Result};
@@ -12,6 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Default)]
 pub(super) struct Directory {
@@ -38,6 +42,42 @@ impl Dent {
     }
 }
 
+/// How far the listing of an open directory goes: the last offset there was when it began.
+///
+/// The kernel puts the answers of several opens together in one cache, by offset: where one left
+/// off another goes on, and its end is the end of all. So offsets carry what horizon they are of
+/// in their upper bits, and whoever goes on from another's sees as far as there is.
+pub(super) struct Horizon(AtomicU64);
+
+impl Horizon {
+    /// Bits of an offset that say where; above them 20 bits of the horizon.
+    const PLACE_BITS: u32 = 42;
+    const TAG_BITS: u32 = 20;
+
+    pub(super) fn of(entries: &Directory) -> Horizon {
+        Horizon(AtomicU64::new(entries.last()))
+    }
+
+    /// Where a listing goes on from an offset, and up to where.
+    pub(super) fn range(&self, from: DirOffset, entries: &Directory) -> (DirOffset, DirOffset) {
+        let mut end = self.0.load(Ordering::SeqCst);
+        if from == DirOffset::START || from.0 >> Self::PLACE_BITS != Self::tag(end) {
+            end = entries.last();
+            self.0.store(end, Ordering::SeqCst);
+        }
+        (DirOffset(from.0 & ((1 << Self::PLACE_BITS) - 1)), DirOffset(end))
+    }
+
+    /// The offset after that place in a listing up to `end`.
+    pub(super) fn offset(place: DirOffset, end: DirOffset) -> DirOffset {
+        DirOffset(place.0 | Self::tag(end.0) << Self::PLACE_BITS)
+    }
+
+    fn tag(end: u64) -> u64 {
+        end & ((1 << Self::TAG_BITS) - 1)
+    }
+}
+
 struct ByName(Arc<Dent>);
 
 impl Borrow<[u8]> for ByName {
@@ -61,8 +101,9 @@ impl PartialEq for ByName {
 impl Eq for ByName {}
 
 impl Directory {
-    /// Offsets stay below this, so that they pass through signed and shifted ones unharmed.
-    const LAST_OFFSET: u64 = 1 << 62;
+    /// Offsets stay below this: more names are made in a thousand years of one each millisecond
+    /// only.
+    const LAST_OFFSET: u64 = 1 << Horizon::PLACE_BITS;
 
     pub(super) fn len(&self) -> usize {
         self.by_offset.len()
@@ -98,7 +139,7 @@ impl Directory {
         if self.by_name.contains(name) {
             return Err(Errno::EEXIST);
         }
-        if self.given >= Self::LAST_OFFSET { Err(Errno::ENOSPC) } else { Ok(()) }
+        if self.last() + 1 >= Self::LAST_OFFSET { Err(Errno::ENOSPC) } else { Ok(()) }
     }
 
     /// Lets the name lead to that inode; answers what it led to before.
@@ -111,7 +152,7 @@ impl Directory {
             old.offset
         } else {
             self.given += 1;
-            DirOffset(self.given + DirOffset::FIRST.0)
+            DirOffset(self.last())
         };
         let dent = Arc::new(Dent { inode, offset, name: name.into() });
         self.by_name.insert(ByName(dent.clone()));
@@ -128,9 +169,17 @@ impl Directory {
         Some(old)
     }
 
-    /// The next entries after an offset, at most that many.
-    pub(super) fn after(&self, offset: DirOffset, most: usize) -> Vec<Arc<Dent>> {
-        let range = (Bound::Excluded(offset.0), Bound::Unbounded);
+    /// The last offset that was given.
+    const fn last(&self) -> u64 {
+        self.given + DirOffset::FIRST.0
+    }
+
+    /// The next entries after an offset and up to another, at most that many.
+    pub(super) fn after(&self, offset: DirOffset, end: DirOffset, most: usize) -> Vec<Arc<Dent>> {
+        if offset >= end {
+            return Vec::new();
+        }
+        let range = (Bound::Excluded(offset.0), Bound::Included(end.0));
         self.by_offset.range(range).take(most).map(|(_, dent)| dent.clone()).collect()
     }
 
