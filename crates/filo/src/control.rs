@@ -113,9 +113,15 @@ impl Control {
         std::thread::Builder::new()
             .name("filo-control".into())
             .spawn(move || {
-                for client in listener.incoming().flatten() {
-                    // A client that hangs up early has only itself to blame.
-                    let _ = answer(client, || Status::of(&mount, &stack, &device));
+                for client in listener.incoming() {
+                    match client {
+                        // A client that hangs up early has only itself to blame.
+                        Ok(client) => {
+                            let _ = answer(client, || Status::of(&mount, &stack, &device));
+                        }
+                        // No descriptor left: one may come back.
+                        Err(_) => std::thread::sleep(PATIENCE),
+                    }
                 }
             })
             .map_err(wrong)?;

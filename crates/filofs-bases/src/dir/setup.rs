@@ -35,7 +35,7 @@ const OPTIONS: &[OptionHelp] = &[
     OptionHelp {
         key: "remember",
         value: "N",
-        help: "how many files that are out of use are found again by number (default 1048576)",
+        help: "how many files that are out of use are found again by number (default 262144)",
     },
     OptionHelp {
         key: "attr_ttl",
@@ -66,7 +66,7 @@ impl Default for DirOptions {
     fn default() -> Self {
         DirOptions {
             one_device: false,
-            remember: 1 << 20,
+            remember: 1 << 18,
             attr_ttl: Duration::from_secs(1),
             entry_ttl: Duration::from_secs(1),
         }

@@ -258,8 +258,11 @@ fn put_sized(out: &mut dyn Sink, bytes: &[u8]) -> Result<usize> {
     Ok(bytes.len())
 }
 
+/// What an attribute is charged: its bytes and, so that many small ones cannot outgrow the limit
+/// of the file system, about what keeping them takes.
 fn cost(key: &[u8], value: &[u8]) -> u64 {
-    (key.len() + value.len()) as u64
+    const KEEPING: usize = 64;
+    (KEEPING + key.len() + value.len()) as u64
 }
 
 fn cost_of_acl(acl: Option<&Acl>) -> u64 {
