@@ -321,6 +321,9 @@ impl Costs {
     const OPCODES: usize = 64;
     /// A request that takes longer, in nanoseconds, is worth a wake-up of another thread.
     const SLOW: u32 = 50_000;
+    /// No request counts for more: on a busy machine one now and then takes milliseconds because
+    /// its thread was not let run, and says nothing of the next.
+    const MOST: u32 = 4 * Self::SLOW;
 
     /// Whether a request of that kind will probably take its time.
     fn slow(&self, opcode: u32) -> bool {
@@ -330,7 +333,7 @@ impl Costs {
 
     /// Takes note of what one cost; answers whether its kind is slow now.
     fn note(&self, opcode: u32, took: Duration) -> bool {
-        let took = u32::try_from(took.as_nanos()).unwrap_or(u32::MAX).min(1 << 24);
+        let took = u32::try_from(took.as_nanos()).unwrap_or(u32::MAX).min(Self::MOST);
         let cost = self.of(opcode);
         let before = cost.load(SeqCst);
         let after = before - before / 8 + took / 8;
@@ -341,7 +344,7 @@ impl Costs {
 
     /// One of that kind is known to block, although it has not ended yet.
     fn condemn(&self, opcode: u32) {
-        self.of(opcode).fetch_max(4 * Self::SLOW, SeqCst);
+        self.of(opcode).fetch_max(Self::MOST, SeqCst);
     }
 
     #[allow(clippy::indexing_slicing)] // the index is a remainder
@@ -371,7 +374,9 @@ mod tests {
         let read = Opcode::Read as u32;
         assert!(!costs.slow(read));
         assert!(costs.slow(Opcode::Setlkw as u32), "always");
-        assert!(costs.note(read, Duration::from_millis(1)));
+        for quick in [true, true, false] {
+            assert_eq!(costs.note(read, Duration::from_millis(1)), !quick, "not by one alone");
+        }
         assert!(costs.slow(read) && !costs.slow(Opcode::Write as u32));
         for _ in 0..64 {
             costs.note(read, Duration::from_micros(2));
