@@ -15,7 +15,8 @@ extended attributes (-o default_permissions,xattr).
 All stand over one directory of a tmpfs, one after the other, each test on a fresh mount. In each
 round every test is done by every candidate, and the next round begins with another one. A cell
 is the median over the rounds of a round's median, and in brackets the median of the ratios to
-native within a round. A test that a candidate cannot do is a dash, with its reason below.
+native within a round; without --cpu also the smallest and the largest round, because placement
+makes them scatter. A test that a candidate cannot do is a dash, with its reason below.
 """
 
 import argparse
@@ -281,8 +282,8 @@ def table(head, rows):
     print()
 
 
-def report(found, all_candidates, tests, faults):
-    """Prints all tables."""
+def report(found, all_candidates, tests, faults, scatters):
+    """Prints all tables; with the range of the rounds if they scatter."""
     names = [candidate.name for candidate in all_candidates]
 
     def of(test, name, key):
@@ -293,7 +294,10 @@ def report(found, all_candidates, tests, faults):
         if not mine:
             return "-"
         ratios = [mine[r]["value"] / base[r]["value"] for r in mine if r in base]
-        middle = figure(statistics.median(one["value"] for one in mine.values()))
+        values = [one["value"] for one in mine.values()]
+        middle = figure(statistics.median(values))
+        if scatters:
+            middle += f" [{figure(min(values))} - {figure(max(values))}]"
         if name == names[0] or not ratios:
             return middle
         return f"{middle} ({figure(statistics.median(ratios))})"
@@ -386,7 +390,7 @@ def main():
         where = "free" if asked.cpu is None else "everything on one CPU"
         print(f"Linux {os.uname().release.split('-')[0]}, {os.cpu_count()} CPUs, {where}, "
               f"{asked.rounds} rounds of {asked.seconds} s\n")
-        report(found, all_candidates, tests, faults)
+        report(found, all_candidates, tests, faults, asked.cpu is None)
     finally:
         scratch.remove(place)
 
