@@ -16,6 +16,9 @@ use rustix::fs::Statx;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+/// The cookie of the root; others count on from there.
+pub(super) const ROOT: Cookie = Cookie(1);
+
 /// A file of the host, live in this mount. The state of its node.
 pub(super) struct Inode {
     pub(super) cookie: Cookie,
@@ -120,8 +123,10 @@ impl Inode {
     }
 
     /// Notes the name that led here.
+    ///
+    /// The root has none: seen again further down (a bind mount), it would hold itself for ever.
     pub(super) fn set_place(&self, parent: &Arc<Inode>, name: Name<'_>) {
-        if !self.is_at(parent, name) {
+        if self.cookie != ROOT && !self.is_at(parent, name) {
             let place = Place { parent: parent.clone(), name: name.bytes().into() };
             let _old = locked(&self.place).replace(place);
         }

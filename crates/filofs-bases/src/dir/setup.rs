@@ -2,11 +2,11 @@
 
 use super::descriptors::DESCRIPTORS;
 use super::host::{HOLD, Host, stat};
-use super::inode::{Cached, Identity};
+use super::inode::{Cached, Identity, ROOT};
 use super::rights::Rights;
 use super::{Dir, sys, up};
 use filofs::{
-    Cookie, Definition, Errno, FileSystem, Generation, Kind, LockTable, OptionHelp, Options, Role,
+    Definition, Errno, FileSystem, Generation, Kind, LockTable, OptionHelp, Options, Role,
     SetupError, locked,
 };
 use rustix::fd::{AsFd, OwnedFd};
@@ -125,7 +125,7 @@ impl Dir {
         };
         let host = Arc::new_cyclic(|me| Host::new(me.clone(), proc, &settings));
         host.keep_mount(&root, &identity);
-        let (inode, _) = host.inodes.meet(identity, Some(Cookie(1)), &host.me, None);
+        let (inode, _) = host.inodes.meet(identity, Some(ROOT), &host.me, None);
         *locked(&inode.slot) = Some(Cached { fd: Arc::new(root), place: None });
         let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(Dir { host, root: inode, sync, path: clean(&shown), locks: LockTable::new() })
