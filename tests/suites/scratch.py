@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -56,6 +57,10 @@ def remove(path):
         print(f"cannot unmount {mounts_below(path)}; left as it is", file=sys.stderr)
         return
     shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(path) and shutil.which("chattr"):
+        # A file that somebody made immutable.
+        subprocess.run(["chattr", "-R", "-f", "-i", "-a", path], check=False)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sweep():
