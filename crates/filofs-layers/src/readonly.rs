@@ -13,11 +13,6 @@ use filofs::{
 #[derive(Debug)]
 pub struct ReadOnly;
 
-/// The ioctls that only read, linux/fs.h: GETFLAGS, GETVERSION, FSGETXATTR.
-const READING: [u32; 3] = [0x8008_6601, 0x8008_7601, 0x801c_581f];
-/// Those that would change a file: SETFLAGS, SETVERSION, FSSETXATTR.
-const CHANGING: [u32; 3] = [0x4008_6602, 0x4008_7602, 0x401c_5820];
-
 #[layer]
 impl Layer for ReadOnly {
     fn name(&self) -> &'static str {
@@ -79,8 +74,10 @@ impl Layer for ReadOnly {
         out: &mut dyn Sink,
     ) -> Result<i32> {
         match how.command {
-            command if READING.contains(&command) => next.ioctl(cx, node, open, how, out),
-            command if CHANGING.contains(&command) => Err(Errno::EROFS),
+            Ioctl::GETFLAGS | Ioctl::GETVERSION | Ioctl::FSGETXATTR => {
+                next.ioctl(cx, node, open, how, out)
+            }
+            Ioctl::SETFLAGS | Ioctl::SETVERSION | Ioctl::FSSETXATTR => Err(Errno::EROFS),
             _ => Err(Errno::ENOTTY),
         }
     }

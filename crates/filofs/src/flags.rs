@@ -259,6 +259,23 @@ pub struct Ioctl<'a> {
     pub input: &'a [u8],
 }
 
+/// The commands that concern a file itself and not a device: file flags as chattr(1) sets them,
+/// and their extended form. Numbers of linux/fs.h for a 64-bit caller.
+impl Ioctl<'_> {
+    /// FS_IOC_GETFLAGS: reads the file flags.
+    pub const GETFLAGS: u32 = 0x8008_6601;
+    /// FS_IOC_SETFLAGS: sets them.
+    pub const SETFLAGS: u32 = 0x4008_6602;
+    /// FS_IOC_GETVERSION: reads the generation of the inode.
+    pub const GETVERSION: u32 = 0x8008_7601;
+    /// FS_IOC_SETVERSION: sets it.
+    pub const SETVERSION: u32 = 0x4008_7602;
+    /// FS_IOC_FSGETXATTR: reads the flags as `struct fsxattr`.
+    pub const FSGETXATTR: u32 = 0x801c_581f;
+    /// FS_IOC_FSSETXATTR: sets them so.
+    pub const FSSETXATTR: u32 = 0x401c_5820;
+}
+
 /// Both ends of a copy_file_range(2) are nodes and opens of their own; this is the rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CopyHow {

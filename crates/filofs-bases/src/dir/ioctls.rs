@@ -5,13 +5,6 @@ use super::{Dir, sys};
 use filofs::{Context, Errno, Ioctl, Open, Result, Sink};
 use rustix::fd::AsFd;
 
-// linux/fs.h
-const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
-const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
-const FS_IOC_GETVERSION: u32 = 0x8008_7601;
-const FS_IOC_FSGETXATTR: u32 = 0x801c_581f;
-const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
-
 /// sizeof(struct fsxattr).
 const FSXATTR: usize = 28;
 
@@ -28,10 +21,10 @@ impl Dir {
         let fd = opened(open)?.fd();
         // The command numbers say "long", the kernel reads and writes an int.
         let (takes, gives) = match how.command {
-            FS_IOC_GETFLAGS | FS_IOC_GETVERSION => (0, 4),
-            FS_IOC_SETFLAGS => (4, 0),
-            FS_IOC_FSGETXATTR => (0, FSXATTR),
-            FS_IOC_FSSETXATTR => (FSXATTR, 0),
+            Ioctl::GETFLAGS | Ioctl::GETVERSION => (0, 4),
+            Ioctl::SETFLAGS => (4, 0),
+            Ioctl::FSGETXATTR => (0, FSXATTR),
+            Ioctl::FSSETXATTR => (FSXATTR, 0),
             _ => return Err(Errno::ENOTTY),
         };
         let input = how.input.get(..takes).ok_or(Errno::EINVAL)?;

@@ -56,12 +56,8 @@ const XFLAGS: [(FileFlags, u32); 4] = [
 /// 8 of padding.
 const FSXATTR: usize = 28;
 
-const GETFLAGS: u32 = 0x8008_6601;
-const SETFLAGS: u32 = 0x4008_6602;
 const GETFLAGS_32: u32 = 0x8004_6601;
 const SETFLAGS_32: u32 = 0x4004_6602;
-const FSGETXATTR: u32 = 0x801c_581f;
-const FSSETXATTR: u32 = 0x401c_5820;
 
 /// ENOTTY for any other command; EOPNOTSUPP for a flag that does not exist here; EPERM when the
 /// caller may not change it.
@@ -73,15 +69,15 @@ pub(super) fn ioctl(
 ) -> Result<i32> {
     match how.command {
         // The command says long, everybody means int.
-        GETFLAGS | GETFLAGS_32 => {
+        Ioctl::GETFLAGS | GETFLAGS_32 => {
             let flags = locked(&inode.meta).flags;
             put_all(out, &flags.bits().to_le_bytes())?;
         }
-        SETFLAGS | SETFLAGS_32 => {
+        Ioctl::SETFLAGS | SETFLAGS_32 => {
             let bits = word(how.input, 0)?;
             set(cx, inode, FileFlags::from_bits(bits).ok_or(Errno::EOPNOTSUPP)?)?;
         }
-        FSGETXATTR => {
+        Ioctl::FSGETXATTR => {
             let mut answer = [0; FSXATTR];
             let xflags = locked(&inode.meta).flags.to_xflags().to_le_bytes();
             if let Some(place) = answer.first_chunk_mut() {
@@ -89,7 +85,7 @@ pub(super) fn ioctl(
             }
             put_all(out, &answer)?;
         }
-        FSSETXATTR => {
+        Ioctl::FSSETXATTR => {
             let extent_size = word(how.input, 4)?;
             let project = word(how.input, 12)?;
             let cow_extent_size = word(how.input, 16)?;
@@ -144,26 +140,26 @@ mod tests {
     }
 
     fn set(fs: &TestFs, node: &Node, bits: u32) -> Result<()> {
-        call(fs, node, SETFLAGS, &bits.to_le_bytes()).map(drop)
+        call(fs, node, Ioctl::SETFLAGS, &bits.to_le_bytes()).map(drop)
     }
 
     #[test]
     fn flags_are_kept_in_both_spellings() {
         let fs = TestFs::new();
         let node = fs.file("f", b"");
-        assert_eq!(call(&fs, &node, GETFLAGS, b""), Ok(vec![0; 4]));
+        assert_eq!(call(&fs, &node, Ioctl::GETFLAGS, b""), Ok(vec![0; 4]));
         set(&fs, &node, 0xc0).unwrap();
-        assert_eq!(call(&fs, &node, GETFLAGS, b""), Ok(vec![0xc0, 0, 0, 0]));
-        let mut fsx = call(&fs, &node, FSGETXATTR, b"").unwrap();
+        assert_eq!(call(&fs, &node, Ioctl::GETFLAGS, b""), Ok(vec![0xc0, 0, 0, 0]));
+        let mut fsx = call(&fs, &node, Ioctl::FSGETXATTR, b"").unwrap();
         assert_eq!((fsx.len(), fsx[0]), (28, 0xc0));
         fsx[0] = 0x98;
-        call(&fs, &node, FSSETXATTR, &fsx).unwrap();
+        call(&fs, &node, Ioctl::FSSETXATTR, &fsx).unwrap();
         assert_eq!(call(&fs, &node, GETFLAGS_32, b""), Ok(vec![0x70, 0, 0, 0]));
         assert_eq!(set(&fs, &node, 0x1), Err(Errno::EOPNOTSUPP));
         fsx[12] = 1;
-        assert_eq!(call(&fs, &node, FSSETXATTR, &fsx), Err(Errno::EOPNOTSUPP), "projects");
-        assert_eq!(call(&fs, &node, FSSETXATTR, &[0; 19]), Err(Errno::EINVAL));
-        assert_eq!(call(&fs, &node, SETFLAGS, &[0; 3]), Err(Errno::EINVAL));
+        assert_eq!(call(&fs, &node, Ioctl::FSSETXATTR, &fsx), Err(Errno::EOPNOTSUPP), "projects");
+        assert_eq!(call(&fs, &node, Ioctl::FSSETXATTR, &[0; 19]), Err(Errno::EINVAL));
+        assert_eq!(call(&fs, &node, Ioctl::SETFLAGS, &[0; 3]), Err(Errno::EINVAL));
         assert_eq!(call(&fs, &node, 0x5401, b""), Err(Errno::ENOTTY));
     }
 
@@ -186,7 +182,7 @@ mod tests {
         let dir = fs.mkdir("d");
         set(&fs, &dir, 0xe0).unwrap();
         let file = fs.file("d/f", b"");
-        assert_eq!(call(&fs, &file, GETFLAGS, b""), Ok(vec![0xc0, 0, 0, 0]));
+        assert_eq!(call(&fs, &file, Ioctl::GETFLAGS, b""), Ok(vec![0xc0, 0, 0, 0]));
     }
 
     #[test]
