@@ -1,0 +1,1 @@
+//! File servers in other processes: as bases of a stack, and how to write one.
