@@ -11,6 +11,7 @@ mod device;
 mod dirent;
 mod entry;
 mod extension;
+mod filo;
 mod forget;
 mod header;
 mod init;
@@ -37,6 +38,12 @@ pub use dirent::{DirentHeader, DirentPlusHeader, RECORD_ALIGN, record_size};
 pub use entry::{EntryOut, LinkIn, MkdirIn, MknodIn, Rename2In, RenameIn};
 pub use extension::{
     EXT_GROUPS, ExtHeader, MAX_NR_SECCTX, SecctxHeader, SecctxIn, SuppGroupsHeader,
+};
+pub use filo::{
+    CALL_ID, CallCode, EXTENSION_MAGIC, EXTENSION_OFFER, EXTENSION_VERSION, ErrorIn,
+    ExtattrctlFlags, ExtattrctlIn, FlushCall, FlushWhat, GroupsCall, HandleFlags, HandleOfIn,
+    HandleOfOut, MESSAGE_MIN, MountArguments, MountFlags, NodeOfIn, ResponseIn, SyncLaterIn,
+    UnmountFlags, UnmountIn,
 };
 pub use forget::{BatchForgetIn, ForgetIn, ForgetOne};
 pub use header::{InHeader, OutHeader, ROOT_ID, UNIQUE_RESEND};

@@ -4,7 +4,9 @@
 
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::abi::{BatchForgetIn, InHeader, RECORD_ALIGN, RemovemappingIn, SETXATTR_IN_SIZE_SHORT};
+use crate::abi::{
+    BatchForgetIn, InHeader, NodeOfIn, RECORD_ALIGN, RemovemappingIn, SETXATTR_IN_SIZE_SHORT,
+};
 use crate::dialect::Dialect;
 use crate::request::Operation;
 
@@ -123,6 +125,15 @@ impl Message {
             Operation::Syncfs { arg } => self.fixed(arg),
             Operation::Tmpfile { arg } => self.fixed(arg).string(TMPFILE_NAME),
             Operation::Statx { arg } => self.fixed(arg),
+            Operation::HandleOf { arg } => self.fixed(arg),
+            Operation::NodeOf { handle } => {
+                self.fixed(&NodeOfIn { len: handle.len() as u32, padding: 0 }).data(handle)
+            }
+            Operation::SyncLater { arg } => self.fixed(arg),
+            Operation::Unmount { arg } => self.fixed(arg),
+            Operation::Extattrctl { arg, name } => self.fixed(arg).string(name),
+            Operation::Error { arg, text } => self.fixed(arg).data(text),
+            Operation::Response { arg, data } => self.fixed(arg).data(data),
         }
     }
 }

@@ -6,6 +6,10 @@ use crate::abi::{InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION};
 /// that no older layout needs code.
 pub const MINOR_MIN: u32 = 31;
 
+/// The oldest minor version that a server may speak (2009): its requests and replies have today's
+/// sizes, but for the answer to INIT.
+pub const MINOR_MIN_SERVER: u32 = 12;
+
 /// The first minor version whose requests say how long their extensions are.
 const MINOR_EXTENSIONS: u32 = 38;
 
@@ -14,6 +18,7 @@ const MINOR_EXTENSIONS: u32 = 38;
 pub struct Dialect {
     minor: u32,
     flags: InitFlags,
+    extended: bool,
 }
 
 /// How a server has to answer INIT.
@@ -30,7 +35,8 @@ pub enum Negotiated {
 
 impl Dialect {
     /// What is spoken until INIT has been answered.
-    pub const BEFORE_INIT: Dialect = Dialect { minor: KERNEL_MINOR, flags: InitFlags::empty() };
+    pub const BEFORE_INIT: Dialect =
+        Dialect { minor: KERNEL_MINOR, flags: InitFlags::empty(), extended: false };
 
     /// A dialect by its parts, where it was agreed on earlier (a successor process). `None` for a
     /// minor version that is not spoken.
@@ -38,7 +44,7 @@ impl Dialect {
         if minor < MINOR_MIN || minor > KERNEL_MINOR {
             return None;
         }
-        Some(Dialect { minor, flags })
+        Some(Dialect { minor, flags, extended: false })
     }
 
     /// Agrees with a kernel that sent `init`, for a server that wants `wanted`: the lower minor
@@ -57,7 +63,7 @@ impl Dialect {
         if minor < MINOR_EXTENSIONS {
             flags.remove(InitFlags::SECURITY_CTX | InitFlags::CREATE_SUPP_GROUP);
         }
-        Negotiated::Agreed(Dialect { minor, flags })
+        Negotiated::Agreed(Dialect { minor, flags, extended: false })
     }
 
     /// The answer to INIT as far as it follows from the dialect: version and flags. The server
@@ -66,6 +72,27 @@ impl Dialect {
         let mut init = InitOut { major: KERNEL_VERSION, minor: self.minor, ..InitOut::default() };
         init.set_init_flags(self.flags);
         init
+    }
+
+    /// What a server's answer to INIT settles, seen from the side that asked with `offered`: the
+    /// lower minor version and the flags both have. `None` for another major version, or a minor
+    /// one older than 7.12, whose structures are shorter.
+    pub fn settled(out: &InitOut, offered: InitFlags) -> Option<Dialect> {
+        if out.major != KERNEL_VERSION || out.minor < MINOR_MIN_SERVER {
+            return None;
+        }
+        let minor = out.minor.min(KERNEL_MINOR);
+        Some(Dialect { minor, flags: out.init_flags() & offered, extended: false })
+    }
+
+    /// The same, with filo's extension.
+    pub const fn extended(self) -> Dialect {
+        Dialect { extended: true, ..self }
+    }
+
+    /// Whether filo's extension is spoken.
+    pub const fn is_extended(self) -> bool {
+        self.extended
     }
 
     /// The minor version.
@@ -106,7 +133,7 @@ mod tests {
         for (theirs, agreed) in [(31, 31), (45, 45), (99, 45)] {
             assert_eq!(
                 Dialect::negotiate(&init(7, theirs, offered), wanted),
-                Negotiated::Agreed(Dialect { minor: agreed, flags: common })
+                Negotiated::Agreed(Dialect { minor: agreed, flags: common, extended: false })
             );
         }
     }
@@ -114,7 +141,7 @@ mod tests {
     #[test]
     fn the_answer_says_what_was_agreed() {
         let flags = InitFlags::POSIX_ACL | InitFlags::PASSTHROUGH;
-        let out = Dialect { minor: 40, flags }.init_out();
+        let out = Dialect { minor: 40, flags, extended: false }.init_out();
         assert_eq!((out.major, out.minor), (7, 40));
         assert_eq!(out.init_flags(), flags | InitFlags::INIT_EXT);
     }

@@ -15,6 +15,7 @@
 //! | [`name`] | the one-component [`Name`](name::Name) that the parser promises |
 //! | [`dialect`] | what INIT settled: the minor version and the flags that change layouts |
 //! | [`compose`] | requests as bytes: the mirror of [`request`] |
+//! | [`incoming`] | what a file server sends: replies, notifications, calls |
 //! | [`errno`] | the error numbers a reply may carry |
 //! | [`limits`] | the largest sizes and counts that are accepted |
 //!
@@ -25,6 +26,13 @@
 //! structures, names and data a request consists of is told by
 //! [`Operation`](request::Operation), which both ends share; what answers it, by
 //! [`abi::Opcode::answer`].
+//!
+//! # The extension
+//!
+//! What puffs has and FUSE lacks (durable names, the unmount question, a sync that nobody waits
+//! for, notices of what a server did wrong, calls of the server to the core) is agreed on in INIT
+//! between peers that both know it, with opcodes of its own from [`abi::Opcode::EXTENSION`] on.
+//! Linux never sees any of it.
 //!
 //! # Trust
 //!
@@ -51,6 +59,7 @@ pub mod compose;
 pub mod dialect;
 pub mod dirent;
 pub mod errno;
+pub mod incoming;
 pub mod limits;
 pub mod name;
 pub mod notify;

@@ -27,3 +27,9 @@ pub const IOCTL_MAX_IOV: usize = 256;
 /// Smallest and largest errno a reply may carry. Linux refuses a reply with any other, and leaves
 /// the caller waiting (A117).
 pub const ERRNO_RANGE: core::ops::RangeInclusive<i32> = 1..=511;
+
+/// Longest file handle of a file server in bytes: 1024 less the four of a length (A17).
+pub const HANDLE_MAX: u32 = 1020;
+
+/// Most supplementary groups of a caller (`NGROUPS_MAX`).
+pub const GROUPS_MAX: usize = 65536;

@@ -49,9 +49,9 @@ impl<'a> Request<'a> {
         if header.unique == 0 {
             return Err(fail(Reason::Unique));
         }
-        let Some(opcode) = Opcode::from_number(header.opcode) else {
-            return Err(fail(Reason::UnknownOpcode));
-        };
+        let opcode = Opcode::from_number(header.opcode)
+            .filter(|opcode| dialect.is_extended() || !opcode.is_extension())
+            .ok_or_else(|| fail(Reason::UnknownOpcode))?;
         let (body, tail) =
             split_extensions(&header, rest, dialect).ok_or_else(|| fail(Reason::Extension))?;
         let extensions = Extensions::parse(tail).map_err(fail)?;

@@ -80,6 +80,17 @@ fn unknown_opcodes_are_enosys() {
 }
 
 #[test]
+fn the_extension_is_unknown_where_it_was_not_agreed_on() {
+    for &opcode in Opcode::ALL.iter().filter(|opcode| opcode.is_extension()) {
+        let bytes = message(opcode, &[]);
+        let known = Request::parse(&bytes, dialect().extended());
+        assert_ne!(known.expect_err("it lacks its body").reason(), Reason::UnknownOpcode);
+        let unknown = Request::parse(&bytes, dialect());
+        assert_eq!(unknown.expect_err("Linux asked").reason(), Reason::UnknownOpcode);
+    }
+}
+
+#[test]
 fn what_wants_no_answer_gets_none_when_malformed_either() {
     for opcode in [Opcode::Forget, Opcode::BatchForget, Opcode::Interrupt, Opcode::NotifyReply] {
         let malformed =
@@ -93,7 +104,7 @@ fn what_wants_no_answer_gets_none_when_malformed_either() {
 fn every_body_is_whole() {
     for &opcode in Opcode::ALL {
         let bytes = message(opcode, &[]);
-        let result = Request::parse(&bytes, dialect());
+        let result = Request::parse(&bytes, dialect().extended());
         if matches!(opcode, Opcode::Readlink | Opcode::Statfs | Opcode::Destroy) {
             assert!(result.is_ok(), "{} has no body", opcode.name());
             continue;

@@ -113,7 +113,11 @@ fn shape(opcode: Opcode, dialect: Dialect) -> (usize, usize, Option<(usize, usiz
         | Opcode::Syncfs
         | Opcode::Open
         | Opcode::Opendir
-        | Opcode::Listxattr => (8, 0, None),
+        | Opcode::Listxattr
+        | Opcode::HandleOf
+        | Opcode::SyncLater
+        | Opcode::Unmount
+        | Opcode::Response => (8, 0, None),
         Opcode::Mkdir | Opcode::Link | Opcode::Getxattr => (8, 1, None),
         Opcode::Rename => (8, 2, None),
         Opcode::BatchForget => (8, 0, Some((0, 16))),
@@ -139,6 +143,9 @@ fn shape(opcode: Opcode, dialect: Dialect) -> (usize, usize, Option<(usize, usiz
         Opcode::CopyFileRange | Opcode::CopyFileRange64 => (56, 0, None),
         Opcode::Init => (64, 0, None),
         Opcode::Setattr => (88, 0, None),
+        Opcode::NodeOf => (8, 0, Some((0, 1))),
+        Opcode::Extattrctl => (16, 1, None),
+        Opcode::Error => (24, 0, Some((16, 1))),
     }
 }
 

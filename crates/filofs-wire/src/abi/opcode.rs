@@ -164,9 +164,31 @@ opcodes! {
     Statx = 52, "STATX", Answer::Fixed(size_of::<StatxOut>());
     /// Copies between files; 64-bit answer (7.45).
     CopyFileRange64 = 53, "COPY_FILE_RANGE_64", Answer::Fixed(size_of::<CopyFileRangeOut>());
+    /// The durable name of a node. Extension.
+    HandleOf = 0x1101, "HANDLE_OF", Answer::FixedAndData(size_of::<HandleOfOut>());
+    /// The node of a durable name; counts as a lookup. Extension.
+    NodeOf = 0x1102, "NODE_OF", Answer::Fixed(size_of::<EntryOut>());
+    /// A sync that nobody waits for. Extension.
+    SyncLater = 0x1103, "SYNC_LATER", Answer::Never;
+    /// May the mount go? Extension.
+    Unmount = 0x1104, "UNMOUNT", Answer::Empty;
+    /// Switches extended attributes of a file system. Extension.
+    Extattrctl = 0x1105, "EXTATTRCTL", Answer::Empty;
+    /// The server has answered what no server may. Extension.
+    Error = 0x1106, "ERROR", Answer::Never;
+    /// Answers what the server asked the core. Extension.
+    Response = 0x1107, "RESPONSE", Answer::Never;
 }
 
 impl Opcode {
+    /// The first opcode of filo's extension.
+    pub const EXTENSION: u32 = 0x1100;
+
+    /// Whether Linux does not know it: it is spoken where INIT agreed on the extension.
+    pub const fn is_extension(self) -> bool {
+        self as u32 >= Self::EXTENSION
+    }
+
     /// Whether the sender waits for a reply.
     pub const fn wants_answer(self) -> bool {
         !matches!(self.answer(), Answer::Never)

@@ -3,13 +3,15 @@
 use super::body::{Body, nanoseconds, range, transfer, xattr_size};
 use super::{Reason, Records};
 use crate::abi::{
-    AccessIn, BatchForgetIn, BmapIn, CopyFileRangeIn, CreateIn, FallocateIn, FlushIn, ForgetIn,
-    ForgetOne, FsyncIn, GetattrIn, GetxattrIn, INIT_IN_SIZE_SHORT, InitIn, InterruptIn, IoctlIn,
-    LinkIn, LkIn, LseekIn, MkdirIn, MknodIn, NotifyRetrieveIn, Opcode, OpenIn, PollIn, ReadIn,
-    ReleaseIn, RemovemappingIn, RemovemappingOne, Rename2In, RenameIn, SETXATTR_IN_SIZE_SHORT,
-    SetattrIn, SetattrValid, SetupmappingIn, SetxattrIn, StatxIn, SyncfsIn, WriteIn,
+    AccessIn, BatchForgetIn, BmapIn, CopyFileRangeIn, CreateIn, ErrorIn, ExtattrctlIn, FallocateIn,
+    FlushIn, ForgetIn, ForgetOne, FsyncIn, GetattrIn, GetxattrIn, HandleOfIn, INIT_IN_SIZE_SHORT,
+    InitIn, InterruptIn, IoctlIn, LinkIn, LkIn, LseekIn, MkdirIn, MknodIn, NodeOfIn,
+    NotifyRetrieveIn, Opcode, OpenIn, PollIn, ReadIn, ReleaseIn, RemovemappingIn, RemovemappingOne,
+    Rename2In, RenameIn, ResponseIn, SETXATTR_IN_SIZE_SHORT, SetattrIn, SetattrValid,
+    SetupmappingIn, SetxattrIn, StatxIn, SyncLaterIn, SyncfsIn, UnmountIn, WriteIn,
 };
 use crate::dialect::Dialect;
+use crate::limits::HANDLE_MAX;
 use crate::name::{Name, XattrName};
 
 /// An operation with its arguments. `arg` is the structure that begins the body.
@@ -119,6 +121,20 @@ pub enum Operation<'a> {
     Statx { arg: StatxIn },
     /// Copies between files; answered with a 64-bit count.
     CopyFileRange64 { arg: CopyFileRangeIn },
+    /// Asks for a node's durable name. Extension.
+    HandleOf { arg: HandleOfIn },
+    /// Asks for the node of a durable name. Extension.
+    NodeOf { handle: &'a [u8] },
+    /// Brings the file system to stable storage; nobody waits. No reply. Extension.
+    SyncLater { arg: SyncLaterIn },
+    /// The unmount question. Extension.
+    Unmount { arg: UnmountIn },
+    /// Switches extended attributes. An empty name is none. Extension.
+    Extattrctl { arg: ExtattrctlIn, name: &'a [u8] },
+    /// Tells the server what it answered wrongly. No reply. Extension.
+    Error { arg: ErrorIn, text: &'a [u8] },
+    /// Answers a call of the server's. No reply. Extension.
+    Response { arg: ResponseIn, data: &'a [u8] },
 }
 
 impl<'a> Operation<'a> {
@@ -176,6 +192,13 @@ impl<'a> Operation<'a> {
             Operation::Tmpfile { .. } => Opcode::Tmpfile,
             Operation::Statx { .. } => Opcode::Statx,
             Operation::CopyFileRange64 { .. } => Opcode::CopyFileRange64,
+            Operation::HandleOf { .. } => Opcode::HandleOf,
+            Operation::NodeOf { .. } => Opcode::NodeOf,
+            Operation::SyncLater { .. } => Opcode::SyncLater,
+            Operation::Unmount { .. } => Opcode::Unmount,
+            Operation::Extattrctl { .. } => Opcode::Extattrctl,
+            Operation::Error { .. } => Opcode::Error,
+            Operation::Response { .. } => Opcode::Response,
         }
     }
 
@@ -294,10 +317,32 @@ impl<'a> Operation<'a> {
             }
             Opcode::Statx => Operation::Statx { arg: body.fixed()? },
             Opcode::CopyFileRange64 => Operation::CopyFileRange64 { arg: body.fixed()? },
+            Opcode::HandleOf => Operation::HandleOf { arg: body.fixed()? },
+            Opcode::NodeOf => {
+                let arg: NodeOfIn = body.fixed()?;
+                handle(arg.len)?;
+                Operation::NodeOf { handle: body.data(arg.len)? }
+            }
+            Opcode::SyncLater => Operation::SyncLater { arg: body.fixed()? },
+            Opcode::Unmount => Operation::Unmount { arg: body.fixed()? },
+            Opcode::Extattrctl => {
+                let arg = body.fixed()?;
+                Operation::Extattrctl { arg, name: body.string()? }
+            }
+            Opcode::Error => {
+                let arg: ErrorIn = body.fixed()?;
+                Operation::Error { arg, text: body.data(arg.len)? }
+            }
+            Opcode::Response => Operation::Response { arg: body.fixed()?, data: body.remainder() },
         };
         body.end()?;
         Ok(operation)
     }
+}
+
+/// A file handle is within its limit.
+const fn handle(len: u32) -> Result<(), Reason> {
+    if len <= HANDLE_MAX { Ok(()) } else { Err(Reason::TooLarge) }
 }
 
 /// Times that are to be set to a value have a valid one.

@@ -13,11 +13,12 @@ use zerocopy::FromBytes;
 
 /// Every dialect whose layouts differ, in all minor versions.
 pub(crate) fn dialects() -> impl Iterator<Item = Dialect> {
-    (MINOR_MIN..=45).flat_map(|minor| {
+    let plain = (MINOR_MIN..=45).flat_map(|minor| {
         [InitFlags::empty(), InitFlags::SETXATTR_EXT].map(|flags| {
             Dialect::new(minor, flags).expect("every minor version from the oldest on is spoken")
         })
-    })
+    });
+    plain.flat_map(|dialect| [dialect, dialect.extended()])
 }
 
 /// Parses, and panics where a promise is broken. Returns whether the bytes are a request.

@@ -1,0 +1,252 @@
+//! filo's extension: what puffs has and FUSE lacks. Agreed on in INIT, spoken between a core and
+//! a file server which both know it, never toward Linux.
+
+use super::entry::EntryOut;
+use super::layout::{flags, layout};
+use super::statfs::Kstatfs;
+
+/// Says in the spare words of INIT, and at the head of [`MountArguments`], that this is meant:
+/// "filo" in ASCII.
+pub const EXTENSION_MAGIC: u32 = u32::from_be_bytes(*b"filo");
+
+/// The one version there is. A peer of another is refused, with both numbers (A12).
+pub const EXTENSION_VERSION: u32 = 1;
+
+/// Where an offer stands in [`InitIn::unused`](super::InitIn::unused): magic, version, and the
+/// largest message in bytes that the core takes.
+pub const EXTENSION_OFFER: [usize; 3] = [0, 1, 2];
+
+/// The smallest largest message, in bytes: a smaller one is raised to it (A22).
+pub const MESSAGE_MIN: u32 = 8192;
+
+/// Set in the id of what a server asks the core, so that it never is the id of a request (C.2).
+pub const CALL_ID: u64 = 1 << 63;
+
+flags! {
+    /// How the core is to treat a mount. A bit without a name refuses the mount (A13).
+    MountFlags: u32 {
+        /// Nobody changes the files but through this server.
+        OWNS_FILES = 1 << 0;
+        /// Nothing can be changed.
+        READ_ONLY = 1 << 1;
+        /// The server has no use for who asks, but where something is made.
+        IDMAPPED = 1 << 2;
+        /// Ask the server for everything, whatever the mask of operations says (C.4, ALLOPS).
+        ALL_OPS = 1 << 3;
+        /// Requests sent twice, with the same id, are done once.
+        DEDUPLICATES = 1 << 4;
+    }
+}
+
+flags! {
+    /// What kind of file handles a server has. A bit without a name refuses the mount (A14).
+    HandleFlags: u32 {
+        /// Handles may be shorter than the size given.
+        DYNAMIC = 1 << 0;
+        /// They fit into NFS version 2.
+        NFSV2 = 1 << 1;
+        /// They fit into NFS version 3.
+        NFSV3 = 1 << 2;
+        /// The server sees whatever a caller gives, whole; the size given counts for nothing.
+        PASSTHROUGH = 1 << 3;
+    }
+}
+
+layout! {
+    /// What a server says of its file system when it is mounted: follows its answer to INIT. A
+    /// later version may be longer; what this one does not know is ignored.
+    MountArguments = "filo_mount_arguments", 704 {
+        /// [`EXTENSION_MAGIC`].
+        0 magic: u32,
+        /// [`EXTENSION_VERSION`].
+        4 version: u32,
+        /// See [`MountFlags`].
+        8 flags: MountFlags,
+        /// See [`HandleFlags`].
+        12 handle_flags: HandleFlags,
+        /// Longest file handle in bytes; 0 for none.
+        16 handle_size: u32,
+        /// Largest message in bytes, in either direction; 0 for as large as the core takes.
+        20 max_message: u32,
+        /// How long a name that was not found stays so, nanoseconds.
+        24 negative_valid: u64,
+        /// The root: its node id is 1.
+        32 root: EntryOut,
+        /// The first numbers.
+        160 statfs: Kstatfs,
+        /// What kind of file system it is, ended by a NUL.
+        240 type_name: [u8; 32],
+        /// Where its files come from, ended by a NUL.
+        272 from_name: [[u8; 32]; 8],
+        /// Not 0 for each opcode below 64 that the server has.
+        528 operations: [[u8; 32]; 2],
+        /// The same from the first opcode of the extension on.
+        592 extended_operations: [u8; 32],
+        /// Zero.
+        624 spare: [u32; 20],
+    }
+}
+
+layout! {
+    /// The body of HANDLE_OF.
+    HandleOfIn = "filo_handle_of_in", 8 {
+        /// Longest handle that is wanted, bytes.
+        0 room: u32,
+        /// Zero.
+        4 padding: u32,
+    }
+}
+
+layout! {
+    /// Begins the answer to HANDLE_OF; the handle follows, if there was room for it.
+    HandleOfOut = "filo_handle_of_out", 8 {
+        /// Length of the handle in bytes.
+        0 len: u32,
+        /// Zero.
+        4 padding: u32,
+    }
+}
+
+layout! {
+    /// Begins the body of NODE_OF; the handle follows.
+    NodeOfIn = "filo_node_of_in", 8 {
+        /// Length of the handle in bytes.
+        0 len: u32,
+        /// Zero.
+        4 padding: u32,
+    }
+}
+
+layout! {
+    /// The body of SYNC_LATER.
+    SyncLaterIn = "filo_sync_later_in", 8 {
+        /// 1: begin now. 2: at leisure.
+        0 mode: u32,
+        /// Zero.
+        4 padding: u32,
+    }
+}
+
+flags! {
+    /// The flags of the unmount question.
+    UnmountFlags: u32 {
+        /// It will happen, whatever the answer.
+        FORCE = 1 << 0;
+    }
+}
+
+layout! {
+    /// The body of UNMOUNT.
+    UnmountIn = "filo_unmount_in", 8 {
+        /// See [`UnmountFlags`].
+        0 flags: UnmountFlags,
+        /// Zero.
+        4 padding: u32,
+    }
+}
+
+flags! {
+    /// What an EXTATTRCTL comes with.
+    ExtattrctlFlags: u32 {
+        /// The header's node is meant.
+        HAS_NODE = 1 << 0;
+        /// A name follows.
+        HAS_NAME = 1 << 1;
+    }
+}
+
+layout! {
+    /// Begins the body of EXTATTRCTL; the name and a NUL follow, empty where there is none.
+    ExtattrctlIn = "filo_extattrctl_in", 16 {
+        /// The command.
+        0 command: i32,
+        /// The namespace.
+        4 namespace: i32,
+        /// See [`ExtattrctlFlags`].
+        8 flags: ExtattrctlFlags,
+        /// Zero.
+        12 padding: u32,
+    }
+}
+
+layout! {
+    /// Begins the body of ERROR; `len` bytes of text follow.
+    ErrorIn = "filo_error_in", 24 {
+        /// The opcode of the request whose answer was wrong; 0 for none.
+        0 opcode: u32,
+        /// What the caller was told, or the number that was wrong.
+        4 errno: i32,
+        /// The node.
+        8 nodeid: u64,
+        /// Length of the text in bytes.
+        16 len: u32,
+        /// Zero.
+        20 padding: u32,
+    }
+}
+
+layout! {
+    /// Begins the body of RESPONSE, whose id is that of the server's call; what was asked for
+    /// follows.
+    ResponseIn = "filo_response_in", 8 {
+        /// 0, or an errno, positive.
+        0 error: u32,
+        /// Zero.
+        4 padding: u32,
+    }
+}
+
+/// What a server asks the core to do: in the error field of a message whose id has [`CALL_ID`].
+/// With no other bit in the id, nobody awaits the RESPONSE and none comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum CallCode {
+    /// Forget or write out what is cached.
+    Flush = 0x1101,
+    /// Unmount me.
+    Unmount = 0x1102,
+    /// Which arguments are in force? Answered with [`MountArguments`].
+    Arguments = 0x1103,
+    /// Which supplementary groups has the caller of this request? Answered with 32-bit numbers.
+    Groups = 0x1104,
+}
+
+layout! {
+    /// The body of FLUSH.
+    FlushCall = "filo_flush_call", 32 {
+        /// Which node.
+        0 nodeid: u64,
+        /// See [`FlushWhat`].
+        8 what: u32,
+        /// Zero.
+        12 padding: u32,
+        /// First byte.
+        16 start: u64,
+        /// The byte after the last; 0 for the end of the file.
+        24 end: u64,
+    }
+}
+
+/// What a FLUSH is about (C.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum FlushWhat {
+    /// The names that lead to the node: not to be had, EINVAL.
+    NamesOfNode = 0,
+    /// The names in the directory.
+    NamesInDirectory = 1,
+    /// All names.
+    AllNames = 2,
+    /// Forget cached data; what was not written is lost where the cache can do so.
+    ForgetData = 3,
+    /// Begin to write cached data out.
+    WriteData = 4,
+}
+
+layout! {
+    /// The body of GROUPS.
+    GroupsCall = "filo_groups_call", 8 {
+        /// The id of a request that has not been answered yet.
+        0 unique: u64,
+    }
+}
