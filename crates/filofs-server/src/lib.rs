@@ -1,1 +1,3 @@
 //! File servers in other processes: as bases of a stack, and how to write one.
+
+pub mod channel;
