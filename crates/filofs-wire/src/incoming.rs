@@ -168,51 +168,6 @@ impl<'a> Notification<'a> {
     }
 }
 
-impl NotifyCode {
-    /// The notification of this number.
-    pub const fn from_number(number: i32) -> Option<NotifyCode> {
-        Some(match number {
-            1 => NotifyCode::Poll,
-            2 => NotifyCode::InvalInode,
-            3 => NotifyCode::InvalEntry,
-            4 => NotifyCode::Store,
-            5 => NotifyCode::Retrieve,
-            6 => NotifyCode::Delete,
-            7 => NotifyCode::Resend,
-            8 => NotifyCode::IncEpoch,
-            9 => NotifyCode::Prune,
-            _ => return None,
-        })
-    }
-}
-
-impl CallCode {
-    /// The call of this number.
-    pub const fn from_number(number: i32) -> Option<CallCode> {
-        Some(match number {
-            0x1101 => CallCode::Flush,
-            0x1102 => CallCode::Unmount,
-            0x1103 => CallCode::Arguments,
-            0x1104 => CallCode::Groups,
-            _ => return None,
-        })
-    }
-}
-
-impl FlushWhat {
-    /// What that number means.
-    pub const fn from_number(number: u32) -> Option<FlushWhat> {
-        Some(match number {
-            0 => FlushWhat::NamesOfNode,
-            1 => FlushWhat::NamesInDirectory,
-            2 => FlushWhat::AllNames,
-            3 => FlushWhat::ForgetData,
-            4 => FlushWhat::WriteData,
-            _ => return None,
-        })
-    }
-}
-
 impl Call {
     fn parse(code: CallCode, body: &[u8]) -> Option<Call> {
         Some(match code {

@@ -2,7 +2,7 @@
 //! a file server which both know it, never toward Linux.
 
 use super::entry::EntryOut;
-use super::layout::{flags, layout};
+use super::layout::{codes, flags, layout};
 use super::statfs::Kstatfs;
 
 /// Says in the spare words of INIT, and at the head of [`MountArguments`], that this is meant:
@@ -196,19 +196,19 @@ layout! {
     }
 }
 
-/// What a server asks the core to do: in the error field of a message whose id has [`CALL_ID`].
-/// With no other bit in the id, nobody awaits the RESPONSE and none comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum CallCode {
-    /// Forget or write out what is cached.
-    Flush = 0x1101,
-    /// Unmount me.
-    Unmount = 0x1102,
-    /// Which arguments are in force? Answered with [`MountArguments`].
-    Arguments = 0x1103,
-    /// Which supplementary groups has the caller of this request? Answered with 32-bit numbers.
-    Groups = 0x1104,
+codes! {
+    /// What a server asks the core to do: in the error field of a message whose id has [`CALL_ID`].
+    /// With no other bit in the id, nobody awaits the RESPONSE and none comes.
+    CallCode: i32 {
+        /// Forget or write out what is cached.
+        Flush = 0x1101;
+        /// Unmount me.
+        Unmount = 0x1102;
+        /// Which arguments are in force? Answered with [`MountArguments`].
+        Arguments = 0x1103;
+        /// Which supplementary groups has the caller of this request? Answered with 32-bit numbers.
+        Groups = 0x1104;
+    }
 }
 
 layout! {
@@ -227,20 +227,20 @@ layout! {
     }
 }
 
-/// What a FLUSH is about (C.9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum FlushWhat {
-    /// The names that lead to the node: not to be had, EINVAL.
-    NamesOfNode = 0,
-    /// The names in the directory.
-    NamesInDirectory = 1,
-    /// All names.
-    AllNames = 2,
-    /// Forget cached data; what was not written is lost where the cache can do so.
-    ForgetData = 3,
-    /// Begin to write cached data out.
-    WriteData = 4,
+codes! {
+    /// What a FLUSH is about (C.9).
+    FlushWhat: u32 {
+        /// The names that lead to the node: not to be had, EINVAL.
+        NamesOfNode = 0;
+        /// The names in the directory.
+        NamesInDirectory = 1;
+        /// All names.
+        AllNames = 2;
+        /// Forget cached data; what was not written is lost where the cache can do so.
+        ForgetData = 3;
+        /// Begin to write cached data out.
+        WriteData = 4;
+    }
 }
 
 layout! {
