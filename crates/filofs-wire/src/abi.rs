@@ -40,10 +40,10 @@ pub use extension::{
     EXT_GROUPS, ExtHeader, MAX_NR_SECCTX, SecctxHeader, SecctxIn, SuppGroupsHeader,
 };
 pub use filo::{
-    CALL_ID, CallCode, EXTENSION_MAGIC, EXTENSION_OFFER, EXTENSION_VERSION, ErrorIn,
-    ExtattrctlFlags, ExtattrctlIn, FlushCall, FlushWhat, GroupsCall, HandleFlags, HandleOfIn,
-    HandleOfOut, MESSAGE_MIN, MountArguments, MountFlags, NodeOfIn, ResponseIn, SyncLaterIn,
-    UnmountFlags, UnmountIn,
+    BACKING_ID_ATTACHED, CALL_ID, CallCode, EXTENSION_MAGIC, EXTENSION_VERSION, ErrorIn,
+    ExtattrctlFlags, ExtattrctlIn, ExtensionOffer, FlushCall, FlushWhat, GroupsCall, HandleFlags,
+    HandleOfIn, HandleOfOut, MESSAGE_MIN, MountArguments, MountFlags, NodeOfIn, ResponseIn,
+    SyncLaterIn, SyncLaterMode, UnmountFlags, UnmountIn,
 };
 pub use forget::{BatchForgetIn, ForgetIn, ForgetOne};
 pub use header::{InHeader, OutHeader, ROOT_ID, UNIQUE_RESEND};

@@ -58,12 +58,16 @@ impl Dialect {
             return Negotiated::Refused;
         }
         let minor = init.minor.min(KERNEL_MINOR);
-        let mut flags = init.init_flags() & wanted;
+        Negotiated::Agreed(Dialect::common(minor, init.init_flags() & wanted))
+    }
+
+    /// What is left of the flags both sides have.
+    fn common(minor: u32, mut flags: InitFlags) -> Dialect {
         flags.remove(InitFlags::RESERVED);
         if minor < MINOR_EXTENSIONS {
             flags.remove(InitFlags::SECURITY_CTX | InitFlags::CREATE_SUPP_GROUP);
         }
-        Negotiated::Agreed(Dialect { minor, flags, extended: false })
+        Dialect { minor, flags, extended: false }
     }
 
     /// The answer to INIT as far as it follows from the dialect: version and flags. The server
@@ -82,10 +86,11 @@ impl Dialect {
             return None;
         }
         let minor = out.minor.min(KERNEL_MINOR);
-        Some(Dialect { minor, flags: out.init_flags() & offered, extended: false })
+        Some(Dialect::common(minor, out.init_flags() & offered))
     }
 
-    /// The same, with filo's extension.
+    /// The same, with filo's extension: between peers of which one has offered it and the other
+    /// has answered with [`MountArguments`](crate::abi::MountArguments).
     pub const fn extended(self) -> Dialect {
         Dialect { extended: true, ..self }
     }
@@ -169,6 +174,27 @@ mod tests {
             panic!("7.45 is spoken");
         };
         assert_eq!(dialect.flags(), InitFlags::ASYNC_READ);
+    }
+
+    #[test]
+    fn a_servers_answer_settles_the_dialect() {
+        let offered = InitFlags::INIT_EXT | InitFlags::ASYNC_READ | InitFlags::PASSTHROUGH;
+        let answer = |minor, flags| {
+            let mut out = InitOut { major: 7, minor, ..InitOut::default() };
+            out.set_init_flags(flags);
+            out
+        };
+        let answered = InitFlags::PASSTHROUGH | InitFlags::POSIX_ACL;
+        for (theirs, agreed) in [(12, 12), (45, 45), (46, 45), (u32::MAX, 45)] {
+            let settled = Dialect::settled(&answer(theirs, answered), offered).unwrap();
+            let flags = InitFlags::INIT_EXT | InitFlags::PASSTHROUGH;
+            assert_eq!(settled, Dialect { minor: agreed, flags, extended: false });
+        }
+        assert_eq!(Dialect::settled(&answer(11, answered), offered), None);
+        let other = InitOut { major: 8, ..answer(45, answered) };
+        assert_eq!(Dialect::settled(&other, offered), None);
+        let old = Dialect::settled(&answer(37, InitFlags::SECURITY_CTX), InitFlags::all());
+        assert_eq!(old.unwrap().flags(), InitFlags::INIT_EXT);
     }
 
     #[test]

@@ -24,6 +24,8 @@ impl ReplyErrno {
     pub const ENOSYS: ReplyErrno = ReplyErrno(38);
     /// Protocol error.
     pub const EPROTO: ReplyErrno = ReplyErrno(71);
+    /// Not supported: a call that the core does not know.
+    pub const EOPNOTSUPP: ReplyErrno = ReplyErrno(95);
 
     /// The number as an errno, if a reply may carry it.
     pub fn new(number: i32) -> Option<ReplyErrno> {

@@ -16,6 +16,7 @@
 //! | [`dialect`] | what INIT settled: the minor version and the flags that change layouts |
 //! | [`compose`] | requests as bytes: the mirror of [`request`] |
 //! | [`incoming`] | what a file server sends: replies, notifications, calls |
+//! | [`arguments`] | what a file server says of its file system when it is mounted, checked |
 //! | [`errno`] | the error numbers a reply may carry |
 //! | [`limits`] | the largest sizes and counts that are accepted |
 //!
@@ -55,6 +56,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod arguments;
 pub mod compose;
 pub mod dialect;
 pub mod dirent;

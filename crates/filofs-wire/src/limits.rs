@@ -31,5 +31,17 @@ pub const ERRNO_RANGE: core::ops::RangeInclusive<i32> = 1..=511;
 /// Longest file handle of a file server in bytes: 1024 less the four of a length (A17).
 pub const HANDLE_MAX: u32 = 1020;
 
+/// Longest file handle that NFS version 2 carries, in bytes: 32 less the four of a length (A18).
+pub const NFSV2_HANDLE_MAX: u32 = 28;
+
+/// Longest file handle that NFS version 3 carries, in bytes: 64 less the four of a length (A18).
+pub const NFSV3_HANDLE_MAX: u32 = 60;
+
 /// Most supplementary groups of a caller (`NGROUPS_MAX`).
 pub const GROUPS_MAX: usize = 65536;
+
+/// Longest text of an error notice in bytes, as in puffs.
+pub const ERROR_TEXT_MAX: u32 = 256;
+
+/// Most bytes that answer a call of a server's: the longest is a whole list of groups.
+pub const RESPONSE_MAX: usize = GROUPS_MAX * size_of::<u32>();

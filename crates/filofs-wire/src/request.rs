@@ -65,9 +65,10 @@ impl<'a> Request<'a> {
         self.opcode.wants_answer()
     }
 
-    /// Whether the kernel sent this request before, to a server that never answered it (7.40).
+    /// Whether the kernel sent this request before, to a server that never answered it (7.40). In
+    /// the id of a RESPONSE the bit means that the server made the id.
     pub const fn is_resent(&self) -> bool {
-        self.header.unique & UNIQUE_RESEND != 0
+        self.header.unique & UNIQUE_RESEND != 0 && !matches!(self.opcode, Opcode::Response)
     }
 }
 

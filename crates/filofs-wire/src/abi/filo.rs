@@ -2,7 +2,8 @@
 //! a file server which both know it, never toward Linux.
 
 use super::entry::EntryOut;
-use super::layout::{flags, layout};
+use super::init::InitIn;
+use super::layout::{codes, flags, layout};
 use super::statfs::Kstatfs;
 
 /// Says in the spare words of INIT, and at the head of [`MountArguments`], that this is meant:
@@ -12,15 +13,43 @@ pub const EXTENSION_MAGIC: u32 = u32::from_be_bytes(*b"filo");
 /// The one version there is. A peer of another is refused, with both numbers (A12).
 pub const EXTENSION_VERSION: u32 = 1;
 
-/// Where an offer stands in [`InitIn::unused`](super::InitIn::unused): magic, version, and the
-/// largest message in bytes that the core takes.
-pub const EXTENSION_OFFER: [usize; 3] = [0, 1, 2];
+/// What a core says in INIT of the extension, in the first three words of
+/// [`InitIn::unused`](InitIn#structfield.unused): [`EXTENSION_MAGIC`] and these two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtensionOffer {
+    /// The version it speaks: [`EXTENSION_VERSION`].
+    pub version: u32,
+    /// The largest message in bytes that it takes or sends.
+    pub max_message: u32,
+}
+
+impl InitIn {
+    /// The extension is offered.
+    pub const fn set_extension_offer(&mut self, offer: ExtensionOffer) {
+        let [magic, version, max_message, ..] = &mut self.unused;
+        (*magic, *version, *max_message) = (EXTENSION_MAGIC, offer.version, offer.max_message);
+    }
+
+    /// What is offered. `None` from Linux and from every other core that knows no extension.
+    pub const fn extension_offer(&self) -> Option<ExtensionOffer> {
+        match self.unused {
+            [EXTENSION_MAGIC, version, max_message, ..] => {
+                Some(ExtensionOffer { version, max_message })
+            }
+            _ => None,
+        }
+    }
+}
 
 /// The smallest largest message, in bytes: a smaller one is raised to it (A22).
 pub const MESSAGE_MIN: u32 = 8192;
 
 /// Set in the id of what a server asks the core, so that it never is the id of a request (C.2).
 pub const CALL_ID: u64 = 1 << 63;
+
+/// The [`backing_id`](super::OpenOut::backing_id) which says that the answer brings the descriptor
+/// of the backing file with it.
+pub const BACKING_ID_ATTACHED: i32 = 1;
 
 flags! {
     /// How the core is to treat a mount. A bit without a name refuses the mount (A13).
@@ -53,8 +82,9 @@ flags! {
 }
 
 layout! {
-    /// What a server says of its file system when it is mounted: follows its answer to INIT. A
-    /// later version may be longer; what this one does not know is ignored.
+    /// What a server says of its file system when it is mounted: follows its answer to INIT, and
+    /// is what the answer to [`CallCode::Arguments`] has. To be read with
+    /// [`read`](MountArguments::read). What follows it is ignored (A9).
     MountArguments = "filo_mount_arguments", 704 {
         /// [`EXTENSION_MAGIC`].
         0 magic: u32,
@@ -68,7 +98,7 @@ layout! {
         16 handle_size: u32,
         /// Largest message in bytes, in either direction; 0 for as large as the core takes.
         20 max_message: u32,
-        /// How long a name that was not found stays so, nanoseconds.
+        /// How long a name that was answered ENOENT stays so, nanoseconds.
         24 negative_valid: u64,
         /// The root: its node id is 1.
         32 root: EntryOut,
@@ -78,11 +108,11 @@ layout! {
         240 type_name: [u8; 32],
         /// Where its files come from, ended by a NUL.
         272 from_name: [[u8; 32]; 8],
-        /// Not 0 for each opcode below 64 that the server has.
+        /// Not 0 for each opcode below 64 that the server has (A37).
         528 operations: [[u8; 32]; 2],
         /// The same from the first opcode of the extension on.
         592 extended_operations: [u8; 32],
-        /// Zero.
+        /// Zero, or the mount is refused (A15).
         624 spare: [u32; 20],
     }
 }
@@ -90,7 +120,7 @@ layout! {
 layout! {
     /// The body of HANDLE_OF.
     HandleOfIn = "filo_handle_of_in", 8 {
-        /// Longest handle that is wanted, bytes.
+        /// Longest handle that the caller can take, bytes.
         0 room: u32,
         /// Zero.
         4 padding: u32,
@@ -98,9 +128,9 @@ layout! {
 }
 
 layout! {
-    /// Begins the answer to HANDLE_OF; the handle follows, if there was room for it.
+    /// Begins the answer to HANDLE_OF; the handle follows, if it fits into the room.
     HandleOfOut = "filo_handle_of_out", 8 {
-        /// Length of the handle in bytes.
+        /// Length of the handle in bytes, also where it does not fit.
         0 len: u32,
         /// Zero.
         4 padding: u32,
@@ -117,10 +147,20 @@ layout! {
     }
 }
 
+codes! {
+    /// When a sync that nobody waits for is to be done (A79, A80).
+    SyncLaterMode: u32 {
+        /// Now: sync(2) without waiting.
+        Begin = 1;
+        /// At leisure.
+        Lazy = 2;
+    }
+}
+
 layout! {
     /// The body of SYNC_LATER.
     SyncLaterIn = "filo_sync_later_in", 8 {
-        /// 1: begin now. 2: at leisure.
+        /// See [`SyncLaterMode`].
         0 mode: u32,
         /// Zero.
         4 padding: u32,
@@ -150,13 +190,13 @@ flags! {
     ExtattrctlFlags: u32 {
         /// The header's node is meant.
         HAS_NODE = 1 << 0;
-        /// A name follows.
+        /// The name of an extended attribute follows.
         HAS_NAME = 1 << 1;
     }
 }
 
 layout! {
-    /// Begins the body of EXTATTRCTL; the name and a NUL follow, empty where there is none.
+    /// Begins the body of EXTATTRCTL; with `HAS_NAME` the name and a NUL follow.
     ExtattrctlIn = "filo_extattrctl_in", 16 {
         /// The command.
         0 command: i32,
@@ -174,11 +214,11 @@ layout! {
     ErrorIn = "filo_error_in", 24 {
         /// The opcode of the request whose answer was wrong; 0 for none.
         0 opcode: u32,
-        /// What the caller was told, or the number that was wrong.
+        /// The number that was wrong where an errno was; else what the caller was told, positive.
         4 errno: i32,
-        /// The node.
+        /// The node the request was about; 0 for none.
         8 nodeid: u64,
-        /// Length of the text in bytes.
+        /// Length of the text in bytes, at most [`ERROR_TEXT_MAX`](crate::limits::ERROR_TEXT_MAX).
         16 len: u32,
         /// Zero.
         20 padding: u32,
@@ -189,26 +229,26 @@ layout! {
     /// Begins the body of RESPONSE, whose id is that of the server's call; what was asked for
     /// follows.
     ResponseIn = "filo_response_in", 8 {
-        /// 0, or an errno, positive.
+        /// 0, or an errno, positive; then nothing follows.
         0 error: u32,
         /// Zero.
         4 padding: u32,
     }
 }
 
-/// What a server asks the core to do: in the error field of a message whose id has [`CALL_ID`].
-/// With no other bit in the id, nobody awaits the RESPONSE and none comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum CallCode {
-    /// Forget or write out what is cached.
-    Flush = 0x1101,
-    /// Unmount me.
-    Unmount = 0x1102,
-    /// Which arguments are in force? Answered with [`MountArguments`].
-    Arguments = 0x1103,
-    /// Which supplementary groups has the caller of this request? Answered with 32-bit numbers.
-    Groups = 0x1104,
+codes! {
+    /// What a server asks the core to do: in the error field of a message whose id has [`CALL_ID`].
+    /// With no other bit in the id, nobody awaits the RESPONSE and none comes.
+    CallCode: i32 {
+        /// Forget or write out what is cached.
+        Flush = 0x1101;
+        /// Unmount me.
+        Unmount = 0x1102;
+        /// Which arguments are in force? Answered with [`MountArguments`].
+        Arguments = 0x1103;
+        /// Which supplementary groups has the caller of this request? Answered with 32-bit numbers.
+        Groups = 0x1104;
+    }
 }
 
 layout! {
@@ -227,20 +267,20 @@ layout! {
     }
 }
 
-/// What a FLUSH is about (C.9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum FlushWhat {
-    /// The names that lead to the node: not to be had, EINVAL.
-    NamesOfNode = 0,
-    /// The names in the directory.
-    NamesInDirectory = 1,
-    /// All names.
-    AllNames = 2,
-    /// Forget cached data; what was not written is lost where the cache can do so.
-    ForgetData = 3,
-    /// Begin to write cached data out.
-    WriteData = 4,
+codes! {
+    /// What a FLUSH is about (C.9).
+    FlushWhat: u32 {
+        /// The names that lead to the node: not to be had, EINVAL.
+        NamesOfNode = 0;
+        /// The names in the directory.
+        NamesInDirectory = 1;
+        /// All names.
+        AllNames = 2;
+        /// Forget cached data; what was not written is lost where the cache can do so.
+        ForgetData = 3;
+        /// Begin to write cached data out.
+        WriteData = 4;
+    }
 }
 
 layout! {

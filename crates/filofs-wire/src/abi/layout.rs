@@ -52,4 +52,34 @@ macro_rules! flags {
     };
 }
 
-pub(crate) use {flags, layout};
+/// Declares the values that a number on the wire may have, each with its name.
+macro_rules! codes {
+    (
+        $(#[$meta:meta])*
+        $name:ident : $type:ident {
+            $( $(#[$code_meta:meta])* $code:ident = $number:literal; )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr($type)]
+        pub enum $name {
+            $( $(#[$code_meta])* $code = $number, )+
+        }
+
+        impl $name {
+            /// Each of them, in the order of its number.
+            pub const ALL: &'static [$name] = &[ $( $name::$code, )+ ];
+
+            /// The one of this number, if there is one.
+            pub const fn from_number(number: $type) -> Option<$name> {
+                match number {
+                    $( $number => Some($name::$code), )+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {codes, flags, layout};

@@ -1,29 +1,29 @@
 //! What a server tells the kernel unasked.
 
-use super::layout::{flags, layout};
+use super::layout::{codes, flags, layout};
 
-/// `enum fuse_notify_code`, in the error field of a message whose `unique` is 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum NotifyCode {
-    /// A polled file may be ready.
-    Poll = 1,
-    /// Forget cached attributes and data of a node.
-    InvalInode = 2,
-    /// Forget a cached name.
-    InvalEntry = 3,
-    /// Put data into the page cache.
-    Store = 4,
-    /// Send data out of the page cache.
-    Retrieve = 5,
-    /// A name has been removed behind the kernel's back.
-    Delete = 6,
-    /// Send every unanswered request again (7.40).
-    Resend = 7,
-    /// Every cached name is out of date (7.44).
-    IncEpoch = 8,
-    /// Drop unused nodes from the cache (7.45).
-    Prune = 9,
+codes! {
+    /// `enum fuse_notify_code`, in the error field of a message whose `unique` is 0.
+    NotifyCode: i32 {
+        /// A polled file may be ready.
+        Poll = 1;
+        /// Forget cached attributes and data of a node.
+        InvalInode = 2;
+        /// Forget a cached name.
+        InvalEntry = 3;
+        /// Put data into the page cache.
+        Store = 4;
+        /// Send data out of the page cache.
+        Retrieve = 5;
+        /// A name has been removed behind the kernel's back.
+        Delete = 6;
+        /// Send every unanswered request again (7.40).
+        Resend = 7;
+        /// Every cached name is out of date (7.44).
+        IncEpoch = 8;
+        /// Drop unused nodes from the cache (7.45).
+        Prune = 9;
+    }
 }
 
 flags! {

@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::Reason;
-use crate::limits::{OFFSET_MAX, SYMLINK_MAX, TRANSFER_MAX, XATTR_SIZE_MAX};
+use crate::limits::{OFFSET_MAX, SYMLINK_MAX};
 use crate::name::{Name, XattrName};
 
 /// What is left of a body.
@@ -85,20 +85,20 @@ impl<'a> Body<'a> {
         core::mem::take(&mut self.rest)
     }
 
+    /// All that is left, which must be at most `max` bytes.
+    pub(super) fn remainder_within(&mut self, max: usize) -> Result<&'a [u8], Reason> {
+        if self.rest.len() <= max { Ok(self.remainder()) } else { Err(Reason::TooLarge) }
+    }
+
     /// Nothing is left.
     pub(super) const fn end(&self) -> Result<(), Reason> {
         if self.rest.is_empty() { Ok(()) } else { Err(Reason::Trailing) }
     }
 }
 
-/// The size of a transfer is within its limit.
-pub(super) const fn transfer(size: u32) -> Result<(), Reason> {
-    if size <= TRANSFER_MAX { Ok(()) } else { Err(Reason::TooLarge) }
-}
-
-/// The size of an extended attribute or of a list of them is within its limit.
-pub(super) const fn xattr_size(size: u32) -> Result<(), Reason> {
-    if size <= XATTR_SIZE_MAX { Ok(()) } else { Err(Reason::TooLarge) }
+/// A size is within its limit.
+pub(super) const fn within(size: u32, max: u32) -> Result<(), Reason> {
+    if size <= max { Ok(()) } else { Err(Reason::TooLarge) }
 }
 
 /// A range of a file ends at or before the largest position.

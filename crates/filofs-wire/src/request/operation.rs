@@ -1,17 +1,18 @@
 //! What a request asks: one variant per opcode, and the one place that says how each body looks.
 
-use super::body::{Body, nanoseconds, range, transfer, xattr_size};
+use super::body::{Body, nanoseconds, range, within};
 use super::{Reason, Records};
 use crate::abi::{
-    AccessIn, BatchForgetIn, BmapIn, CopyFileRangeIn, CreateIn, ErrorIn, ExtattrctlIn, FallocateIn,
-    FlushIn, ForgetIn, ForgetOne, FsyncIn, GetattrIn, GetxattrIn, HandleOfIn, INIT_IN_SIZE_SHORT,
-    InitIn, InterruptIn, IoctlIn, LinkIn, LkIn, LseekIn, MkdirIn, MknodIn, NodeOfIn,
-    NotifyRetrieveIn, Opcode, OpenIn, PollIn, ReadIn, ReleaseIn, RemovemappingIn, RemovemappingOne,
-    Rename2In, RenameIn, ResponseIn, SETXATTR_IN_SIZE_SHORT, SetattrIn, SetattrValid,
-    SetupmappingIn, SetxattrIn, StatxIn, SyncLaterIn, SyncfsIn, UnmountIn, WriteIn,
+    AccessIn, BatchForgetIn, BmapIn, CopyFileRangeIn, CreateIn, ErrorIn, ExtattrctlFlags,
+    ExtattrctlIn, FallocateIn, FlushIn, ForgetIn, ForgetOne, FsyncIn, GetattrIn, GetxattrIn,
+    HandleOfIn, INIT_IN_SIZE_SHORT, InitIn, InterruptIn, IoctlIn, LinkIn, LkIn, LseekIn, MkdirIn,
+    MknodIn, NodeOfIn, NotifyRetrieveIn, Opcode, OpenIn, PollIn, ReadIn, ReleaseIn,
+    RemovemappingIn, RemovemappingOne, Rename2In, RenameIn, ResponseIn, SETXATTR_IN_SIZE_SHORT,
+    SetattrIn, SetattrValid, SetupmappingIn, SetxattrIn, StatxIn, SyncLaterIn, SyncfsIn, UnmountIn,
+    WriteIn,
 };
 use crate::dialect::Dialect;
-use crate::limits::HANDLE_MAX;
+use crate::limits::{ERROR_TEXT_MAX, HANDLE_MAX, RESPONSE_MAX, TRANSFER_MAX, XATTR_SIZE_MAX};
 use crate::name::{Name, XattrName};
 
 /// An operation with its arguments. `arg` is the structure that begins the body.
@@ -129,11 +130,11 @@ pub enum Operation<'a> {
     SyncLater { arg: SyncLaterIn },
     /// The unmount question. Extension.
     Unmount { arg: UnmountIn },
-    /// Switches extended attributes. An empty name is none. Extension.
-    Extattrctl { arg: ExtattrctlIn, name: &'a [u8] },
-    /// Tells the server what it answered wrongly. No reply. Extension.
+    /// Switches extended attributes. There is a name if `arg.flags` says so. Extension.
+    Extattrctl { arg: ExtattrctlIn, name: Option<XattrName<'a>> },
+    /// Tells the server what it answered wrongly, in at most 256 bytes. No reply. Extension.
     Error { arg: ErrorIn, text: &'a [u8] },
-    /// Answers a call of the server's. No reply. Extension.
+    /// Answers a call of the server's, with at most 256 KiB. No reply. Extension.
     Response { arg: ResponseIn, data: &'a [u8] },
 }
 
@@ -237,7 +238,7 @@ impl<'a> Operation<'a> {
             }
             Opcode::Write => {
                 let arg: WriteIn = body.fixed()?;
-                transfer(arg.size)?;
+                within(arg.size, TRANSFER_MAX)?;
                 range(arg.offset, u64::from(arg.size))?;
                 Operation::Write { arg, data: body.data(arg.size)? }
             }
@@ -250,7 +251,7 @@ impl<'a> Operation<'a> {
                 } else {
                     body.fixed_short(SETXATTR_IN_SIZE_SHORT)?
                 };
-                xattr_size(arg.size)?;
+                within(arg.size, XATTR_SIZE_MAX)?;
                 Operation::Setxattr { arg, name: body.xattr_name()?, value: body.data(arg.size)? }
             }
             Opcode::Getxattr => {
@@ -274,14 +275,14 @@ impl<'a> Operation<'a> {
             Opcode::Destroy => Operation::Destroy,
             Opcode::Ioctl => {
                 let arg: IoctlIn = body.fixed()?;
-                transfer(arg.in_size)?;
-                transfer(arg.out_size)?;
+                within(arg.in_size, TRANSFER_MAX)?;
+                within(arg.out_size, TRANSFER_MAX)?;
                 Operation::Ioctl { arg, data: body.data(arg.in_size)? }
             }
             Opcode::Poll => Operation::Poll { arg: body.fixed()? },
             Opcode::NotifyReply => {
                 let arg: NotifyRetrieveIn = body.fixed()?;
-                transfer(arg.size)?;
+                within(arg.size, TRANSFER_MAX)?;
                 range(arg.offset, u64::from(arg.size))?;
                 Operation::NotifyReply { arg, data: body.data(arg.size)? }
             }
@@ -320,29 +321,30 @@ impl<'a> Operation<'a> {
             Opcode::HandleOf => Operation::HandleOf { arg: body.fixed()? },
             Opcode::NodeOf => {
                 let arg: NodeOfIn = body.fixed()?;
-                handle(arg.len)?;
+                within(arg.len, HANDLE_MAX)?;
                 Operation::NodeOf { handle: body.data(arg.len)? }
             }
             Opcode::SyncLater => Operation::SyncLater { arg: body.fixed()? },
             Opcode::Unmount => Operation::Unmount { arg: body.fixed()? },
             Opcode::Extattrctl => {
-                let arg = body.fixed()?;
-                Operation::Extattrctl { arg, name: body.string()? }
+                let arg: ExtattrctlIn = body.fixed()?;
+                let named = arg.flags.contains(ExtattrctlFlags::HAS_NAME);
+                let name = if named { Some(body.xattr_name()?) } else { None };
+                Operation::Extattrctl { arg, name }
             }
             Opcode::Error => {
                 let arg: ErrorIn = body.fixed()?;
+                within(arg.len, ERROR_TEXT_MAX)?;
                 Operation::Error { arg, text: body.data(arg.len)? }
             }
-            Opcode::Response => Operation::Response { arg: body.fixed()?, data: body.remainder() },
+            Opcode::Response => {
+                let arg = body.fixed()?;
+                Operation::Response { arg, data: body.remainder_within(RESPONSE_MAX)? }
+            }
         };
         body.end()?;
         Ok(operation)
     }
-}
-
-/// A file handle is within its limit.
-const fn handle(len: u32) -> Result<(), Reason> {
-    if len <= HANDLE_MAX { Ok(()) } else { Err(Reason::TooLarge) }
 }
 
 /// Times that are to be set to a value have a valid one.
@@ -365,13 +367,13 @@ fn setattr(body: &mut Body<'_>) -> Result<SetattrIn, Reason> {
 
 fn read(body: &mut Body<'_>) -> Result<ReadIn, Reason> {
     let arg: ReadIn = body.fixed()?;
-    transfer(arg.size)?;
+    within(arg.size, TRANSFER_MAX)?;
     Ok(arg)
 }
 
 fn getxattr(body: &mut Body<'_>) -> Result<GetxattrIn, Reason> {
     let arg: GetxattrIn = body.fixed()?;
-    xattr_size(arg.size)?;
+    within(arg.size, XATTR_SIZE_MAX)?;
     Ok(arg)
 }
 
