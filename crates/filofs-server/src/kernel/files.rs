@@ -1,0 +1,485 @@
+//! The operations on open files.
+
+use super::fault::{Answer, Fault};
+use super::link::Link;
+use super::remote::Remote;
+use super::server::Server;
+use super::told;
+use filofs::{
+    Context, CopyHow, Errno, FallocateFlags, Ioctl, Kind, LockOwner, Node, Open, OpenFlags,
+    OpenHow, Opened, PollEvents, ReleaseHow, Result, Seek, SetAttr, Sink, Source, WriteFlags,
+    locked,
+};
+use filofs_wire::abi::{
+    self, BmapIn, BmapOut, CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncFlags,
+    FsyncIn, InitFlags, IoctlFlags, IoctlIn, LseekIn, LseekOut, Opcode, OpenIn, OpenInFlags,
+    OpenOut, PollIn, PollOut, ReadIn, ReleaseFlags, ReleaseIn, WriteIn, WriteOut,
+};
+use filofs_wire::incoming;
+use filofs_wire::request::Operation;
+use rustix::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+
+/// An open file of the server's.
+#[derive(Debug)]
+pub(super) struct RemoteOpen {
+    remote: Arc<Remote>,
+    /// What it is opened with again after a restart.
+    flags: OpenFlags,
+    bound: Mutex<Bound>,
+    /// The file behind it, if the server handed it out.
+    #[expect(dead_code, reason = "held for the front end to pass reads and writes by the server")]
+    backing: Option<OwnedFd>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    epoch: u64,
+    /// What the server calls it; `None` where it has no opens.
+    id: Option<u64>,
+}
+
+impl Server {
+    pub(super) fn open(&self, cx: &Context<'_>, node: &Node, how: OpenHow) -> Result<Opened> {
+        self.run(|link| self.open_remote(link, cx, &Self::remote(node)?, how.flags, how.kill_priv))
+    }
+
+    pub(super) fn open_remote(
+        &self,
+        link: &Link,
+        cx: &Context<'_>,
+        remote: &Arc<Remote>,
+        flags: OpenFlags,
+        kill_priv: bool,
+    ) -> Answer<Opened> {
+        let id = self.id_of(link, cx, remote)?;
+        let abilities = link.connection.dialect().flags();
+        let mut wire_flags = flags;
+        if flags.has(OpenFlags::TRUNC) && !abilities.contains(InitFlags::ATOMIC_O_TRUNC) {
+            let set = SetAttr { size: Some(0), kill_priv, ..SetAttr::default() };
+            self.set_attributes(link, cx, remote, None, &set)?;
+            wire_flags = flags.without(OpenFlags::TRUNC);
+        }
+        let out = self.open_again(link, cx, remote, id, wire_flags, kill_priv)?;
+        Ok(match out {
+            Some((out, descriptor)) => self.opened(link, remote, flags, &out, descriptor),
+            None => self.opened_without(link, remote, flags),
+        })
+    }
+
+    /// OPEN or OPENDIR. `None` from a server that needs none.
+    fn open_again(
+        &self,
+        link: &Link,
+        cx: &Context<'_>,
+        remote: &Remote,
+        id: u64,
+        flags: OpenFlags,
+        kill_priv: bool,
+    ) -> Answer<Option<(OpenOut, Option<OwnedFd>)>> {
+        let mut open_flags = OpenInFlags::empty();
+        open_flags.set(OpenInFlags::KILL_SUIDGID, kill_priv);
+        let arg = OpenIn { flags: flags.0, open_flags };
+        let operation = if remote.kind == Kind::Directory {
+            Operation::Opendir { arg }
+        } else {
+            Operation::Open { arg }
+        };
+        match self.ask(link, cx, id, &operation) {
+            Err(Fault::Missing) => Ok(None),
+            Ok(reply) => {
+                let out = self.fixed(link, operation.opcode(), id, reply.body())?;
+                Ok(Some((out, reply.descriptor)))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    pub(super) fn opened(
+        &self,
+        link: &Link,
+        remote: &Arc<Remote>,
+        flags: OpenFlags,
+        out: &OpenOut,
+        backing: Option<OwnedFd>,
+    ) -> Opened {
+        let bound = Mutex::new(Bound { epoch: link.epoch, id: Some(out.open_id) });
+        let flags = flags.without(OpenFlags::TRUNC).without(OpenFlags::EXCL);
+        let state = RemoteOpen { remote: remote.clone(), flags, bound, backing };
+        Opened { state: Some(Arc::new(state)), flags: told::opened(out.open_flags) }
+    }
+
+    fn opened_without(&self, link: &Link, remote: &Arc<Remote>, flags: OpenFlags) -> Opened {
+        let bound = Mutex::new(Bound { epoch: link.epoch, id: None });
+        let state = RemoteOpen { remote: remote.clone(), flags, bound, backing: None };
+        Opened { state: Some(Arc::new(state)), ..Opened::default() }
+    }
+
+    /// The server's id of an open file, which is opened again if the server was started since.
+    pub(super) fn open_id(&self, link: &Link, cx: &Context<'_>, open: &Open) -> Answer<u64> {
+        let state = open.state::<RemoteOpen>().ok_or(Fault::Errno(Errno::EBADF))?;
+        let bound = *locked(&state.bound);
+        if bound.epoch == link.epoch {
+            return Ok(bound.id.unwrap_or(0));
+        }
+        let id = self.id_of(link, cx, &state.remote)?;
+        let again = self.open_again(link, cx, &state.remote, id, state.flags, false)?;
+        let again = again.map(|(out, _)| out);
+        let mut bound = locked(&state.bound);
+        if bound.epoch == link.epoch {
+            let earlier = bound.id.unwrap_or(0);
+            drop(bound);
+            if let Some(out) = again {
+                let directory = state.remote.kind == Kind::Directory;
+                self.release_unwanted(link, id, &out, directory);
+            }
+            return Ok(earlier);
+        }
+        *bound = Bound { epoch: link.epoch, id: again.map(|out| out.open_id) };
+        Ok(bound.id.unwrap_or(0))
+    }
+
+    /// Closes what was opened and nobody gets.
+    pub(super) fn release_unwanted(&self, link: &Link, id: u64, out: &OpenOut, directory: bool) {
+        let arg = ReleaseIn { open_id: out.open_id, ..ReleaseIn::default() };
+        let operation =
+            if directory { Operation::Releasedir { arg } } else { Operation::Release { arg } };
+        let _ = self.ask(link, &Context::internal(), id, &operation);
+    }
+
+    pub(super) fn flush(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        owner: LockOwner,
+    ) -> Result<()> {
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let arg = FlushIn { open_id, lock_owner: owner.0, ..FlushIn::default() };
+            self.own(link, cx, id, &Operation::Flush { arg })
+        })
+    }
+
+    pub(super) fn release(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        how: ReleaseHow,
+    ) -> Result<()> {
+        let Some(state) = open.state::<RemoteOpen>() else { return Ok(()) };
+        self.run(|link| {
+            let bound = *locked(&state.bound);
+            // What an earlier life of the server had open is closed.
+            let Some(open_id) = bound.id.filter(|_| bound.epoch == link.epoch) else {
+                return Ok(());
+            };
+            let id = self.id(link, cx, node)?;
+            let mut release_flags = ReleaseFlags::empty();
+            release_flags.set(ReleaseFlags::FLOCK_UNLOCK, how.owner.is_some());
+            let arg = ReleaseIn {
+                open_id,
+                flags: state.flags.0,
+                release_flags,
+                lock_owner: how.owner.map_or(0, |owner| owner.0),
+            };
+            let operation = if node.kind() == Kind::Directory {
+                Operation::Releasedir { arg }
+            } else {
+                Operation::Release { arg }
+            };
+            self.own(link, &Context { cancel: Context::internal().cancel, ..*cx }, id, &operation)
+        })
+    }
+
+    pub(super) fn fsync(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        data_only: bool,
+    ) -> Result<()> {
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let mut fsync_flags = FsyncFlags::empty();
+            fsync_flags.set(FsyncFlags::FDATASYNC, data_only);
+            let arg = FsyncIn { open_id, fsync_flags, padding: 0 };
+            let operation = if node.kind() == Kind::Directory {
+                Operation::Fsyncdir { arg }
+            } else {
+                Operation::Fsync { arg }
+            };
+            self.own(link, cx, id, &operation)
+        })
+    }
+
+    pub(super) fn read(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        offset: u64,
+        out: &mut dyn Sink,
+    ) -> Result<()> {
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            // What went up before the server was started again stays there.
+            while out.room() > 0 {
+                let size = out.room().min(link.connection.payload());
+                let arg = ReadIn {
+                    open_id,
+                    offset: offset + out.taken() as u64,
+                    size: size as u32,
+                    flags: open.flags().0,
+                    ..ReadIn::default()
+                };
+                let reply = self.ask(link, cx, id, &Operation::Read { arg })?;
+                let data = reply.body();
+                if data.len() > size {
+                    let text = "more than was asked for";
+                    return Err(link.connection.lie(Opcode::Read, 0, id, text));
+                }
+                out.put(data);
+                if data.len() < size {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn write(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        offset: u64,
+        data: &mut dyn Source,
+        flags: WriteFlags,
+    ) -> Result<usize> {
+        let mut written = 0;
+        let done = self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let abilities = link.connection.dialect().flags();
+            if flags.contains(WriteFlags::KILL_PRIV)
+                && !abilities.contains(InitFlags::HANDLE_KILLPRIV_V2)
+            {
+                self.kill_privileges(link, cx, &Self::remote(node)?)?;
+            }
+            let mut open_flags = open.flags();
+            if flags.intersects(WriteFlags::AT_OFFSET) {
+                open_flags = open_flags.without(OpenFlags::APPEND);
+            }
+            let mut write_flags = abi::WriteFlags::empty();
+            write_flags.set(abi::WriteFlags::CACHE, flags.contains(WriteFlags::CACHED));
+            write_flags.set(abi::WriteFlags::KILL_SUIDGID, flags.contains(WriteFlags::KILL_PRIV));
+            while data.remaining() > 0 {
+                let chunk = data.chunk();
+                let chunk = chunk.get(..chunk.len().min(link.connection.payload()));
+                let chunk = chunk.unwrap_or_default();
+                let arg = WriteIn {
+                    open_id,
+                    offset: offset + written as u64,
+                    size: chunk.len() as u32,
+                    write_flags,
+                    flags: open_flags.0,
+                    ..WriteIn::default()
+                };
+                let reply = self.ask(link, cx, id, &Operation::Write { arg, data: chunk })?;
+                let out: WriteOut = self.fixed(link, Opcode::Write, id, reply.body())?;
+                let taken = out.size as usize;
+                if taken > chunk.len() {
+                    let text = "more written than was given";
+                    return Err(link.connection.lie(Opcode::Write, 0, id, text));
+                }
+                let short = taken < chunk.len();
+                data.advance(taken);
+                written += taken;
+                if short {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        // What was written is written.
+        if written > 0 { Ok(written) } else { done.map(|()| 0) }
+    }
+
+    pub(super) fn fallocate(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        offset: u64,
+        length: u64,
+        flags: FallocateFlags,
+    ) -> Result<()> {
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let arg = FallocateIn { open_id, offset, length, mode: flags.bits(), padding: 0 };
+            let reply = self.ask(link, cx, id, &Operation::Fallocate { arg })?;
+            self.nothing(link, Opcode::Fallocate, id, &reply)
+        })
+    }
+
+    pub(super) fn lseek(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        offset: u64,
+        what: Seek,
+    ) -> Result<u64> {
+        const SEEK_DATA: u32 = 3;
+        const SEEK_HOLE: u32 = 4;
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let whence = if what == Seek::Data { SEEK_DATA } else { SEEK_HOLE };
+            let arg = LseekIn { open_id, offset, whence, padding: 0 };
+            let reply = self.ask(link, cx, id, &Operation::Lseek { arg })?;
+            let out: LseekOut = self.fixed(link, Opcode::Lseek, id, reply.body())?;
+            if out.offset < offset || out.offset > i64::MAX as u64 {
+                let text = "a position before the one it began at";
+                return Err(link.connection.lie(Opcode::Lseek, 0, id, text));
+            }
+            Ok(out.offset)
+        })
+    }
+
+    pub(super) fn copy_file_range(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        to_node: &Node,
+        to_open: &Open,
+        how: CopyHow,
+    ) -> Result<u64> {
+        self.run(|link| {
+            let (id, open_id_in) = self.opened_ids(link, cx, node, open)?;
+            let (nodeid_out, open_id_out) = self.opened_ids(link, cx, to_node, to_open)?;
+            let mut arg = CopyFileRangeIn {
+                open_id_in,
+                off_in: how.from,
+                nodeid_out,
+                open_id_out,
+                off_out: how.to,
+                len: how.len,
+                flags: 0,
+            };
+            let long = Operation::CopyFileRange64 { arg };
+            let wide = link.connection.dialect().minor() >= 45 && !self.lacks(long.opcode());
+            let long = if wide { self.ask(link, cx, id, &long) } else { Err(Fault::Missing) };
+            let copied = match long {
+                Err(Fault::Missing) => {
+                    arg.len = arg.len.min(u64::from(u32::MAX & !4095));
+                    let reply = self.ask(link, cx, id, &Operation::CopyFileRange { arg })?;
+                    let opcode = Opcode::CopyFileRange;
+                    let out: WriteOut = self.fixed(link, opcode, id, reply.body())?;
+                    u64::from(out.size)
+                }
+                reply => {
+                    let (reply, opcode) = (reply?, Opcode::CopyFileRange64);
+                    let out: CopyFileRangeOut = self.fixed(link, opcode, id, reply.body())?;
+                    out.bytes_copied
+                }
+            };
+            if copied > how.len {
+                let text = "more copied than was asked for";
+                return Err(link.connection.lie(Opcode::CopyFileRange, 0, id, text));
+            }
+            Ok(copied)
+        })
+    }
+
+    pub(super) fn poll(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        events: PollEvents,
+    ) -> Result<PollEvents> {
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let arg = PollIn { open_id, events: events.bits(), ..PollIn::default() };
+            let reply = self.ask(link, cx, id, &Operation::Poll { arg })?;
+            let out: PollOut = self.fixed(link, Opcode::Poll, id, reply.body())?;
+            Ok(PollEvents::from_bits_truncate(out.revents))
+        })
+    }
+
+    pub(super) fn ioctl(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        how: Ioctl<'_>,
+        out: &mut dyn Sink,
+    ) -> Result<i32> {
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let directory = node.kind() == Kind::Directory;
+            let abilities = link.connection.dialect().flags();
+            if directory && !abilities.contains(InitFlags::HAS_IOCTL_DIR) {
+                return Err(Errno::ENOTTY.into());
+            }
+            let room = out.room().min(link.connection.payload());
+            let mut flags = IoctlFlags::empty();
+            flags.set(IoctlFlags::DIR, directory);
+            let arg = IoctlIn {
+                open_id,
+                flags,
+                cmd: how.command,
+                arg: how.argument,
+                in_size: how.input.len() as u32,
+                out_size: room as u32,
+            };
+            let operation = Operation::Ioctl { arg, data: how.input };
+            let reply = match self.ask(link, cx, id, &operation) {
+                Err(Fault::Missing) => return Err(Errno::ENOTTY.into()),
+                reply => reply?,
+            };
+            let Some((answer, data)) = incoming::ioctl(reply.body(), room as u32) else {
+                return Err(link.connection.lie(Opcode::Ioctl, 0, id, "no answer to an ioctl"));
+            };
+            out.put(data);
+            Ok(answer.result)
+        })
+    }
+
+    pub(super) fn bmap(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        block: u64,
+        blocksize: u32,
+    ) -> Result<u64> {
+        self.run(|link| {
+            let id = self.id(link, cx, node)?;
+            let arg = BmapIn { block, blocksize, padding: 0 };
+            let reply = self.ask(link, cx, id, &Operation::Bmap { arg })?;
+            let out: BmapOut = self.fixed(link, Opcode::Bmap, id, reply.body())?;
+            Ok(out.block)
+        })
+    }
+
+    /// The server's ids of a node and an open file of it.
+    pub(super) fn opened_ids(
+        &self,
+        link: &Link,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+    ) -> Answer<(u64, u64)> {
+        Ok((self.id(link, cx, node)?, self.open_id(link, cx, open)?))
+    }
+
+    /// Asks what is a success where the server has no such operation.
+    fn own(&self, link: &Link, cx: &Context<'_>, id: u64, operation: &Operation<'_>) -> Answer<()> {
+        match self.ask(link, cx, id, operation) {
+            Err(Fault::Missing) => Ok(()),
+            reply => self.nothing(link, operation.opcode(), id, &reply?),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The operations on locks.
+
+use super::fault::Answer;
+use super::link::Link;
+use super::server::Server;
+use filofs::{Context, Lock, LockKind, LockOwner, Node, Open, Pid, Result};
+use filofs_wire::abi::{FileLock, LkFlags, LkIn, LkOut, Opcode};
+use filofs_wire::request::Operation;
+
+impl Server {
+    pub(super) fn getlk(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        owner: LockOwner,
+        lock: Lock,
+    ) -> Result<Lock> {
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let arg = lock_in(cx, open_id, owner, lock, LkFlags::empty());
+            let reply = self.ask(link, cx, id, &Operation::Getlk { arg })?;
+            let LkOut { lk } = self.fixed(link, Opcode::Getlk, id, reply.body())?;
+            let wrong = |text| link.connection.lie(Opcode::Getlk, 0, id, text);
+            let kind = match lk.kind {
+                0 => LockKind::Shared,
+                1 => LockKind::Exclusive,
+                2 => return Ok(Lock { kind: LockKind::Unlock, ..lock }),
+                _ => return Err(wrong("a kind of lock that is none")),
+            };
+            let found = Lock { kind, start: lk.start, end: lk.end, pid: Pid(lk.pid) };
+            found.check().map_err(|_| wrong("a range that is none"))
+        })
+    }
+
+    pub(super) fn setlk(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        owner: LockOwner,
+        lock: Lock,
+        wait: bool,
+    ) -> Result<()> {
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let arg = lock_in(cx, open_id, owner, lock, LkFlags::empty());
+            self.take_lock(link, cx, id, arg, wait)
+        })
+    }
+
+    pub(super) fn flock(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        open: &Open,
+        owner: LockOwner,
+        kind: LockKind,
+        wait: bool,
+    ) -> Result<()> {
+        self.run(|link| {
+            let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            let arg = lock_in(cx, open_id, owner, Lock::whole(kind), LkFlags::FLOCK);
+            self.take_lock(link, cx, id, arg, wait)
+        })
+    }
+
+    /// Waits for the lock as long as the caller does: others may keep it for hours.
+    fn take_lock(
+        &self,
+        link: &Link,
+        cx: &Context<'_>,
+        id: u64,
+        arg: LkIn,
+        wait: bool,
+    ) -> Answer<()> {
+        let reply = if wait {
+            self.ask_within(link, cx, id, &Operation::Setlkw { arg }, None)?
+        } else {
+            self.ask(link, cx, id, &Operation::Setlk { arg })?
+        };
+        self.nothing(link, Opcode::Setlk, id, &reply)
+    }
+}
+
+fn lock_in(cx: &Context<'_>, open_id: u64, owner: LockOwner, lock: Lock, flags: LkFlags) -> LkIn {
+    let kind = match lock.kind {
+        LockKind::Shared => 0,
+        LockKind::Exclusive => 1,
+        LockKind::Unlock => 2,
+    };
+    let pid = if lock.pid == Pid(0) { cx.pid } else { lock.pid };
+    let lk = FileLock { start: lock.start, end: lock.end, kind, pid: pid.0 };
+    LkIn { open_id, owner: owner.0, lk, lk_flags: flags, padding: 0 }
+}

@@ -1,0 +1,308 @@
+//! `Remote`: a node of the server's, as the core knows it; `Remotes`: all of them.
+//!
+//! Each node that a server names in an answer counts as one lookup, and the server keeps it until
+//! as many have been given back. Here a node is a reference, so there is nothing to count but
+//! this: a `Remote` adds up its lookups and gives them all back when it is dropped (C.7).
+//!
+//! Its cookie, toward the mount, is the server's id for it. Only after a restart, when the server
+//! may give the same id to another file, do the two part.
+//!
+//! Lock order: the table, then one node.
+
+use super::connection::Connection;
+use super::link::Link;
+use filofs::{Kind, RenameFlags, locked};
+use filofs_wire::abi::{EntryOut, ROOT_ID};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+/// A node of the server's.
+#[derive(Debug)]
+pub(super) struct Remote {
+    /// What the mount knows it by.
+    pub(super) cookie: u64,
+    pub(super) kind: Kind,
+    bound: Mutex<Bound>,
+    place: Mutex<Option<Place>>,
+    /// The permission bits last seen.
+    mode: AtomicU32,
+    home: Arc<Remotes>,
+}
+
+/// What the server knows it by.
+#[derive(Clone, Debug)]
+struct Bound {
+    /// Through which connection; the lookups are to be given back there.
+    connection: Weak<Connection>,
+    epoch: u64,
+    nodeid: u64,
+    generation: u64,
+    lookups: u64,
+}
+
+/// A name that leads to a node, the last one heard of.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) dir: Arc<Remote>,
+    pub(super) name: Box<[u8]>,
+}
+
+/// The live nodes of a server.
+#[derive(Debug, Default)]
+pub(super) struct Remotes {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    epoch: u64,
+    /// By the server's id, in this epoch.
+    by_id: HashMap<u64, Weak<Remote>>,
+    by_cookie: HashMap<u64, Weak<Remote>>,
+    /// By directory's cookie and name.
+    by_place: HashMap<(u64, Box<[u8]>), Weak<Remote>>,
+}
+
+/// How a node that a server named was taken in.
+pub(super) struct Learned {
+    pub(super) remote: Arc<Remote>,
+    /// It was known already.
+    pub(super) known: bool,
+}
+
+impl Remotes {
+    /// Cookies of nodes whose id is taken by another's cookie. No server's ids are up there.
+    const APART: u64 = 1 << 63;
+
+    /// A node that the server named in an answer: the one known by that id, or a new one; one
+    /// lookup more. `None` when it is known as another kind of file.
+    pub(super) fn learn(
+        self: &Arc<Remotes>,
+        link: &Link,
+        entry: &EntryOut,
+        kind: Kind,
+        place: Option<Place>,
+    ) -> Option<Learned> {
+        let (nodeid, generation) = (entry.nodeid, entry.generation);
+        // What goes here must go after the table is unlocked: a node locks it when it is dropped.
+        let (found, _replaced);
+        let mut table = locked(&self.table);
+        table.enter_epoch(link.epoch);
+        found = table.by_id.get(&nodeid).and_then(Weak::upgrade);
+        if let Some(remote) = &found
+            && remote.is_bound(link.epoch, nodeid, generation)
+        {
+            if remote.kind != kind {
+                return None;
+            }
+            locked(&remote.bound).lookups += 1;
+            remote.saw_mode(entry.attr.mode);
+            if place.is_some() {
+                _replaced = table.put(remote, place);
+            }
+            return Some(Learned { remote: remote.clone(), known: true });
+        }
+        let cookie = table.free_cookie(nodeid);
+        let remote = Arc::new(Remote {
+            cookie,
+            kind,
+            bound: Mutex::new(Bound {
+                connection: Arc::downgrade(&link.connection),
+                epoch: link.epoch,
+                nodeid,
+                generation,
+                lookups: u64::from(nodeid != ROOT_ID),
+            }),
+            place: Mutex::default(),
+            mode: AtomicU32::new(entry.attr.mode),
+            home: self.clone(),
+        });
+        table.by_id.insert(nodeid, Arc::downgrade(&remote));
+        table.by_cookie.insert(cookie, Arc::downgrade(&remote));
+        table.put(&remote, place);
+        Some(Learned { remote, known: false })
+    }
+
+    /// The live node that the server knows by that id.
+    pub(super) fn by_id(&self, epoch: u64, nodeid: u64) -> Option<Arc<Remote>> {
+        let table = locked(&self.table);
+        if table.epoch != epoch {
+            return None;
+        }
+        table.by_id.get(&nodeid).and_then(Weak::upgrade)
+    }
+
+    /// A name was taken away.
+    pub(super) fn removed(&self, dir: &Remote, name: &[u8]) {
+        let (found, _old);
+        let mut table = locked(&self.table);
+        found = table.at(dir, name);
+        _old = found.as_ref().map(|remote| table.put(remote, None));
+    }
+
+    /// A name became another, or with EXCHANGE two were swapped.
+    pub(super) fn moved(
+        &self,
+        (dir, name): (&Arc<Remote>, &[u8]),
+        (to_dir, to_name): (&Arc<Remote>, &[u8]),
+        flags: RenameFlags,
+    ) {
+        let (moved, replaced, _old);
+        let place = |dir: &Arc<Remote>, name: &[u8]| Place { dir: dir.clone(), name: name.into() };
+        let mut table = locked(&self.table);
+        (moved, replaced) = (table.at(dir, name), table.at(to_dir, to_name));
+        // Two names of one file: nothing has happened.
+        if let (Some(moved), Some(replaced)) = (&moved, &replaced)
+            && Arc::ptr_eq(moved, replaced)
+        {
+            return;
+        }
+        let swapped = flags.contains(RenameFlags::EXCHANGE).then(|| place(dir, name));
+        _old = (
+            replaced.as_ref().map(|remote| table.put(remote, swapped)),
+            moved.as_ref().map(|remote| table.put(remote, Some(place(to_dir, to_name)))),
+        );
+    }
+
+    /// Every live node.
+    pub(super) fn all(&self) -> Vec<Arc<Remote>> {
+        locked(&self.table).by_cookie.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// How many nodes live.
+    pub(super) fn len(&self) -> usize {
+        locked(&self.table).by_cookie.len()
+    }
+}
+
+impl Table {
+    /// The server was started again: its ids mean nothing any more.
+    fn enter_epoch(&mut self, epoch: u64) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.by_id.clear();
+        }
+    }
+
+    /// The node that was last heard of under that name.
+    fn at(&self, dir: &Remote, name: &[u8]) -> Option<Arc<Remote>> {
+        self.by_place.get(&(dir.cookie, name.into())).and_then(Weak::upgrade)
+    }
+
+    /// Gives a node another place, or none. The old one is to be dropped when the table is
+    /// unlocked.
+    fn put(&mut self, remote: &Arc<Remote>, place: Option<Place>) -> Option<Place> {
+        let key = place.as_ref().map(|place| (place.dir.cookie, place.name.clone()));
+        let old = std::mem::replace(&mut *locked(&remote.place), place);
+        if let Some(old) = &old {
+            self.vacate(old, Arc::as_ptr(remote));
+        }
+        if let Some(key) = key {
+            self.by_place.insert(key, Arc::downgrade(remote));
+        }
+        old
+    }
+
+    /// That node is no longer at that place.
+    fn vacate(&mut self, place: &Place, remote: *const Remote) {
+        let key = (place.dir.cookie, place.name.clone());
+        if self.by_place.get(&key).is_some_and(|weak| weak.as_ptr() == remote) {
+            self.by_place.remove(&key);
+        }
+    }
+
+    fn free_cookie(&self, nodeid: u64) -> u64 {
+        let free = |cookie| self.by_cookie.get(&cookie).is_none_or(|r| r.strong_count() == 0);
+        if free(nodeid) {
+            return nodeid;
+        }
+        let mut apart = nodeid | Remotes::APART;
+        while !free(apart) {
+            apart = apart.wrapping_add(1) | Remotes::APART;
+        }
+        apart
+    }
+}
+
+impl Remote {
+    /// The server's id for it, if the server has heard of it since it was last started.
+    pub(super) fn nodeid(&self, epoch: u64) -> Option<u64> {
+        let bound = locked(&self.bound);
+        (bound.epoch == epoch).then_some(bound.nodeid)
+    }
+
+    /// The generation that the server gave with its id.
+    pub(super) fn generation(&self) -> u64 {
+        locked(&self.bound).generation
+    }
+
+    /// The server, started again, knows it by another id. `false` if somebody else has found that
+    /// out already: then the lookup is the caller's to give back.
+    pub(super) fn bind(self: &Arc<Self>, link: &Link, entry: &EntryOut) -> bool {
+        let mut table = locked(&self.home.table);
+        table.enter_epoch(link.epoch);
+        let mut bound = locked(&self.bound);
+        if bound.epoch == link.epoch {
+            let same = bound.nodeid == entry.nodeid;
+            bound.lookups += u64::from(same && entry.nodeid != ROOT_ID);
+            return same;
+        }
+        *bound = Bound {
+            connection: Arc::downgrade(&link.connection),
+            epoch: link.epoch,
+            nodeid: entry.nodeid,
+            generation: entry.generation,
+            lookups: u64::from(entry.nodeid != ROOT_ID),
+        };
+        table.by_id.insert(entry.nodeid, Arc::downgrade(self));
+        true
+    }
+
+    /// A name that leads to it.
+    pub(super) fn place(&self) -> Option<Place> {
+        locked(&self.place).clone()
+    }
+
+    /// The server said what its mode is.
+    pub(super) fn saw_mode(&self, mode: u32) {
+        self.mode.store(mode, Ordering::Relaxed);
+    }
+
+    /// Whether it had set-id bits when it was last looked at.
+    pub(super) fn is_set_id(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) & 0o6000 != 0
+    }
+
+    fn is_bound(&self, epoch: u64, nodeid: u64, generation: u64) -> bool {
+        let bound = locked(&self.bound);
+        (bound.epoch, bound.nodeid, bound.generation) == (epoch, nodeid, generation)
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        let bound = locked(&self.bound).clone();
+        let this: *const Remote = self;
+        let place = locked(&self.place).take();
+        {
+            let mut table = locked(&self.home.table);
+            let mine = |found: Option<&Weak<Remote>>| found.is_some_and(|w| w.as_ptr() == this);
+            if table.epoch == bound.epoch && mine(table.by_id.get(&bound.nodeid)) {
+                table.by_id.remove(&bound.nodeid);
+            }
+            if mine(table.by_cookie.get(&self.cookie)) {
+                table.by_cookie.remove(&self.cookie);
+            }
+            if let Some(place) = &place {
+                table.vacate(place, this);
+            }
+        }
+        // The root is never given back (A50).
+        if bound.lookups > 0
+            && let Some(connection) = bound.connection.upgrade()
+        {
+            connection.forget(bound.nodeid, bound.lookups);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The operations on the file system as a whole, and on durable names.
+
+use super::fault::Fault;
+use super::server::Server;
+use super::told;
+use filofs::{
+    Context, Cookie, Entry, Errno, ExtattrCtl, FileHandle, Generation, Kind, Node, Result, Statfs,
+    SyncMode, UnmountFlags,
+};
+use filofs_wire::abi::{
+    self, AttrOut, EntryOut, ExtattrctlFlags, ExtattrctlIn, GetattrIn, HandleOfIn, Opcode, ROOT_ID,
+    StatfsOut, SyncLaterIn, SyncfsIn, UnmountIn,
+};
+use filofs_wire::incoming;
+use filofs_wire::name::{Name as WireName, XattrName};
+use filofs_wire::request::Operation;
+
+impl Server {
+    /// Known from the handshake, or asked for once (A67).
+    pub(super) fn root(&self, cx: &Context<'_>) -> Result<Entry> {
+        self.run(|link| {
+            let root = match &link.terms.first {
+                Some(first) => first.root,
+                None => {
+                    let arg = GetattrIn::default();
+                    let reply = self.ask(link, cx, ROOT_ID, &Operation::Getattr { arg })?;
+                    let out: AttrOut = self.fixed(link, Opcode::Getattr, ROOT_ID, reply.body())?;
+                    EntryOut {
+                        nodeid: ROOT_ID,
+                        attr_valid: out.attr_valid,
+                        attr_valid_nsec: out.attr_valid_nsec,
+                        attr: out.attr,
+                        ..EntryOut::default()
+                    }
+                }
+            };
+            let (entry, _) = self.known(link, Opcode::Getattr, &root, None)?;
+            Ok(Entry { generation: Generation(0), ..entry })
+        })
+    }
+
+    /// While mounting, the numbers of the handshake (A26, A41).
+    pub(super) fn statfs(&self, cx: &Context<'_>, node: &Node) -> Result<Statfs> {
+        self.run(|link| {
+            if let (Some(first), None) = (&link.terms.first, self.up.get()) {
+                return Ok(first.numbers);
+            }
+            let id = self.id(link, cx, node)?;
+            let reply = self.ask(link, cx, id, &Operation::Statfs)?;
+            let out: StatfsOut = self.fixed(link, Opcode::Statfs, id, reply.body())?;
+            Ok(told::statfs(&out.st))
+        })
+    }
+
+    pub(super) fn sync(&self, cx: &Context<'_>, mode: SyncMode) -> Result<()> {
+        self.run(|link| {
+            let later = match mode {
+                SyncMode::Wait => {
+                    let arg = SyncfsIn::default();
+                    let synced = self.ask(link, cx, ROOT_ID, &Operation::Syncfs { arg });
+                    return match synced {
+                        Err(Fault::Missing) => Ok(()),
+                        reply => self.nothing(link, Opcode::Syncfs, ROOT_ID, &reply?),
+                    };
+                }
+                SyncMode::NoWait => 1,
+                SyncMode::Lazy => 2,
+            };
+            if link.connection.dialect().is_extended() {
+                let arg = SyncLaterIn { mode: later, padding: 0 };
+                self.tell(link, cx, ROOT_ID, &Operation::SyncLater { arg });
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn handle_of(&self, cx: &Context<'_>, node: &Node) -> Result<FileHandle> {
+        self.run(|link| {
+            // A85, A94: a server that did not ask for handles is not asked.
+            if link.terms.handle_size == 0 {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+            let id = self.id(link, cx, node)?;
+            let arg = HandleOfIn { room: link.terms.handle_size, padding: 0 };
+            let reply = self.ask(link, cx, id, &Operation::HandleOf { arg })?;
+            let bytes = match incoming::handle_of(reply.body(), arg.room) {
+                Some((_, Some(bytes))) => bytes,
+                // A100: longer than the server said its handles are.
+                Some((_, None)) => {
+                    return Err(link.connection.lie(
+                        Opcode::HandleOf,
+                        Errno::E2BIG.raw(),
+                        id,
+                        "file handle too big",
+                    ));
+                }
+                None => {
+                    let text = "an answer of another size";
+                    return Err(link.connection.lie(Opcode::HandleOf, 0, id, text));
+                }
+            };
+            Ok(FileHandle::new(bytes)?)
+        })
+    }
+
+    pub(super) fn node_of(&self, cx: &Context<'_>, handle: &FileHandle) -> Result<Entry> {
+        self.run(|link| {
+            let most = link.terms.handle_size as usize;
+            if most == 0 {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+            let handle = handle.bytes();
+            if handle.is_empty() || handle.len() > most {
+                return Err(Errno::EINVAL.into());
+            }
+            let reply = self.ask(link, cx, ROOT_ID, &Operation::NodeOf { handle })?;
+            let entry: EntryOut = self.fixed(link, Opcode::NodeOf, ROOT_ID, reply.body())?;
+            if entry.nodeid == 0 {
+                return Err(Errno::ESTALE.into());
+            }
+            Ok(self.known(link, Opcode::NodeOf, &entry, None)?.0)
+        })
+    }
+
+    pub(super) fn recall(&self, cx: &Context<'_>, cookie: Cookie) -> Result<Entry> {
+        self.run(|link| {
+            if !link.terms.profile.exportable {
+                return Err(Errno::ESTALE.into());
+            }
+            let name = WireName::new(b".").map_err(|_| Fault::Errno(Errno::EINVAL))?;
+            let reply = self.ask(link, cx, cookie.0, &Operation::Lookup { name })?;
+            let entry: EntryOut = self.fixed(link, Opcode::Lookup, cookie.0, reply.body())?;
+            if entry.nodeid != cookie.0 {
+                link.connection.forget(entry.nodeid, u64::from(entry.nodeid > ROOT_ID));
+                return Err(Errno::ESTALE.into());
+            }
+            Ok(self.known(link, Opcode::Lookup, &entry, None)?.0)
+        })
+    }
+
+    pub(super) fn extattrctl(
+        &self,
+        cx: &Context<'_>,
+        node: Option<&Node>,
+        how: ExtattrCtl<'_>,
+    ) -> Result<()> {
+        self.run(|link| {
+            if !link.connection.dialect().is_extended() {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+            let mut flags = ExtattrctlFlags::empty();
+            flags.set(ExtattrctlFlags::HAS_NODE, node.is_some());
+            flags.set(ExtattrctlFlags::HAS_NAME, how.name.is_some());
+            let id = match node {
+                // A110: of another mount.
+                Some(node) => {
+                    Self::remote(node).map_err(|_| Errno::EXDEV)?;
+                    self.id(link, cx, node)?
+                }
+                None => 0,
+            };
+            let ExtattrCtl { command, namespace, name } = how;
+            let name = name.map(XattrName::new).transpose().map_err(|_| Errno::ENAMETOOLONG)?;
+            let arg = ExtattrctlIn { command, namespace, flags, padding: 0 };
+            let reply = self.ask(link, cx, id, &Operation::Extattrctl { arg, name });
+            match reply {
+                Err(Fault::Missing) => Err(Errno::EOPNOTSUPP.into()),
+                reply => self.nothing(link, Opcode::Extattrctl, id, &reply?),
+            }
+        })
+    }
+
+    /// The unmount question (A52). A server that does not know it has nothing against it.
+    pub(super) fn unmount(&self, cx: &Context<'_>, flags: UnmountFlags) -> Result<()> {
+        self.run(|link| {
+            if !link.connection.dialect().is_extended() || link.connection.is_dead() {
+                return Ok(());
+            }
+            let mut question = abi::UnmountFlags::empty();
+            question.set(abi::UnmountFlags::FORCE, flags.contains(UnmountFlags::FORCE));
+            let arg = UnmountIn { flags: question, padding: 0 };
+            match self.ask(link, cx, 0, &Operation::Unmount { arg }) {
+                // A51, A64: it is gone while it is asked.
+                Err(Fault::Missing | Fault::Died) => Ok(()),
+                reply => self.nothing(link, Opcode::Unmount, 0, &reply?),
+            }
+        })
+    }
+
+    /// The last words to the server.
+    pub(super) fn goodbye(&self) {
+        let link = self.now();
+        if !link.connection.is_dead() {
+            let patience = Some(std::time::Duration::from_secs(2));
+            let cx = Context::internal();
+            let _ = self.ask_within(&link, &cx, 0, &Operation::Destroy, patience);
+            link.connection.die();
+        }
+    }
+
+    /// The kind of file that the root is.
+    pub(super) fn root_kind(&self) -> Option<Kind> {
+        let link = self.now();
+        link.terms.first.as_ref().and_then(|first| Kind::from_mode(first.root.attr.mode))
+    }
+}
