@@ -1,3 +1,6 @@
 //! File servers in other processes: as bases of a stack, and how to write one.
 
 pub mod channel;
+pub mod serve;
+
+pub use serve::serve;
