@@ -1,8 +1,9 @@
-//! A file system with one file: `cargo run --example hello -- /mnt/hello` mounts it.
+//! A file system with one file, as a file server. Built with `cargo build --example hello`, it can
+//! be mounted by filo, `filo mount server:./target/debug/examples/hello /mnt`, and by itself,
+//! `./target/debug/examples/hello /mnt`.
 
 use filofs::{Attr, Context, DirOffset, DirSink, Entry, Errno, FileSystem, Name, Node, Open};
-use filofs::{Mount, Result, Sink};
-use filofs_front::fuse::{FuseOptions, Session};
+use filofs::{Result, Sink};
 
 struct Hello;
 
@@ -32,8 +33,6 @@ impl FileSystem for Hello {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let at = std::env::args().nth(1).ok_or("usage: hello MOUNTPOINT")?;
-    Session::start(Mount::of(Hello, &at)?.into(), at.as_ref(), &FuseOptions::default())?.wait();
-    Ok(())
+fn main() -> std::process::ExitCode {
+    filofs_server::serve(Hello)
 }

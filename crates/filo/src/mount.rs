@@ -13,6 +13,7 @@ use crate::{daemon, mounts, signals};
 use filofs::{Identity, Mount};
 use filofs_bases::dir::Covered;
 use filofs_front::fuse::{MountError, Session};
+use filofs_server::serve::ServeError;
 use rustix::process::geteuid;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -185,14 +186,21 @@ impl Served {
     }
 }
 
-impl From<MountError> for Failure {
-    fn from(error: MountError) -> Failure {
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Failure {
         let exit = match error.exit_code() {
+            1 => Exit::Usage,
             4 => Exit::Permission,
             5 => Exit::Layer,
             _ => Exit::MountPoint,
         };
         Failure::new(exit, error.to_string())
+    }
+}
+
+impl From<MountError> for Failure {
+    fn from(error: MountError) -> Failure {
+        ServeError::from(error).into()
     }
 }
 

@@ -30,6 +30,7 @@
 //! | `device`, `buffer` | the descriptor and the memory of one message |
 //! | `crew` | the threads |
 //! | `terms` | what INIT settles, computed in one place |
+//! | `extension` | what a core that knows filo's extension is told beside it |
 //! | `dispatch` | each message: what it is, and that it is answered |
 //! | `ask`, `arguments` | each opcode to its operation |
 //! | `answer` | the way back of one request |
@@ -51,6 +52,7 @@ mod crew;
 mod device;
 mod dispatch;
 mod error;
+mod extension;
 mod face;
 mod flight;
 mod given;
@@ -65,6 +67,7 @@ mod session;
 mod terms;
 
 pub use error::MountError;
+pub use given::take_descriptor;
 pub use mountpoint::unmount;
 pub use options::FuseOptions;
 pub use session::{Report, Session};

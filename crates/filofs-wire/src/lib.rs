@@ -12,6 +12,7 @@
 //! | [`reply`] | answers: header and fixed structure by value, no allocation |
 //! | [`dirent`] | directory buffers, written in place |
 //! | [`notify`] | messages nobody asked for: invalidate, store, wake a poll, resend |
+//! | [`call`] | what a server asks the core (extension) |
 //! | [`name`] | the one-component [`Name`](name::Name) that the parser promises |
 //! | [`dialect`] | what INIT settled: the minor version and the flags that change layouts |
 //! | [`compose`] | requests as bytes: the mirror of [`request`] |
@@ -57,6 +58,7 @@
 
 pub mod abi;
 pub mod arguments;
+pub mod call;
 pub mod compose;
 pub mod dialect;
 pub mod dirent;

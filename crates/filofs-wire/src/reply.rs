@@ -12,8 +12,9 @@ use core::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::abi::{
-    AttrOut, BmapOut, CopyFileRangeOut, EntryOut, FileLock, GetxattrOut, InitOut, IoctlOut,
-    Kstatfs, LkOut, LseekOut, OpenOut, OutHeader, PollOut, StatfsOut, StatxOut, WriteOut,
+    AttrOut, BmapOut, CopyFileRangeOut, EntryOut, FileLock, GetxattrOut, HandleOfOut, InitOut,
+    IoctlOut, Kstatfs, LkOut, LseekOut, MountArguments, OpenOut, OutHeader, PollOut, StatfsOut,
+    StatxOut, WriteOut,
 };
 use crate::errno::ReplyErrno;
 use crate::limits::TRANSFER_MAX;
@@ -37,6 +38,18 @@ pub struct CreateOut {
     pub entry: EntryOut,
     /// The open file description.
     pub open: OpenOut,
+}
+
+/// What answers INIT where the extension is agreed on: two structures.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct ExtendedInitOut {
+    /// What every server answers.
+    pub init: InitOut,
+    /// What the server says of its file system.
+    pub arguments: MountArguments,
 }
 
 /// A reply would carry more data than [`TRANSFER_MAX`].
@@ -135,6 +148,22 @@ pub fn ioctl(unique: u64, ioctl: IoctlOut, len: usize) -> Result<Message<IoctlOu
 /// Answers INIT.
 pub fn init(unique: u64, init: InitOut) -> Message<InitOut> {
     Message::new(0, unique, init)
+}
+
+/// Answers INIT of a core that offered the extension.
+pub fn init_extended(
+    unique: u64,
+    init: InitOut,
+    arguments: MountArguments,
+) -> Message<ExtendedInitOut> {
+    Message::new(0, unique, ExtendedInitOut { init, arguments })
+}
+
+/// Answers HANDLE_OF for a handle of `len` bytes. With `follows` the handle follows; without, the
+/// caller learns how much room it needs.
+pub fn handle_of(unique: u64, len: u32, follows: bool) -> Result<Message<HandleOfOut>, TooLong> {
+    let out = HandleOfOut { len, padding: 0 };
+    Message::with_data(0, unique, out, if follows { len as usize } else { 0 })
 }
 
 impl<T: IntoBytes + Immutable + Copy> Message<T> {

@@ -6,7 +6,7 @@
 
 use super::answer::Answer;
 use super::arguments::{create_flags, lock_number, lock_of, make_how, open_flags, wishes};
-use super::face::decode_device;
+use super::face::{self, decode_device};
 use super::ledger::Ledger;
 use super::listing::{AFTER_DOT, AFTER_DOTS, Listing, take_back};
 use filofs::{
@@ -156,19 +156,7 @@ impl Ask<'_> {
             Operation::Statfs => {
                 let node = ledger.node(cx, nodeid).unwrap_or_else(|_| mount.root().clone());
                 let numbers = mount.statfs(cx, &node)?;
-                let st = abi::Kstatfs {
-                    blocks: numbers.blocks,
-                    bfree: numbers.bfree,
-                    bavail: numbers.bavail,
-                    files: numbers.files,
-                    ffree: numbers.ffree,
-                    // Programs divide by these, and cut names at this.
-                    bsize: or(numbers.bsize, 4096),
-                    namelen: or(numbers.namelen, Name::MAX as u32),
-                    frsize: or(numbers.frsize, 4096),
-                    ..abi::Kstatfs::default()
-                };
-                answer.plain(&reply::statfs(unique, st));
+                answer.plain(&reply::statfs(unique, face::numbers(&numbers)));
             }
             Operation::Release { arg } | Operation::Releasedir { arg } => {
                 ledger.opened(arg.open_id, nodeid)?;
@@ -473,13 +461,17 @@ impl Ask<'_> {
     ) -> Result<()> {
         let room = (size as usize).min(window.len());
         let mut sink = SliceSink::new(window.get_mut(..room).unwrap_or_default());
-        let len = get(&mut sink)?;
+        let len = match get(&mut sink) {
+            // There is room for it, but not in a message of the size agreed on (C.10).
+            Err(Errno::ERANGE) if room < size as usize => return Err(Errno::E2BIG),
+            len => len?,
+        };
         let taken = sink.taken();
         if size == 0 {
             let len = u32::try_from(len).map_err(|_| Errno::EPROTO)?;
             self.answer.plain(&reply::xattr_size(self.answer.unique, len));
         } else if len > room {
-            return Err(Errno::ERANGE);
+            return Err(if room < size as usize { Errno::E2BIG } else { Errno::ERANGE });
         } else {
             self.answer.data(window, taken)?;
         }
@@ -596,9 +588,4 @@ impl Ask<'_> {
         let copied = mount.copy_file_range(&self.cx, from.node(), &from, to.node(), &to, how)?;
         if copied > len { Err(Errno::EPROTO) } else { Ok(copied) }
     }
-}
-
-/// A number, or that one where the file system says nothing.
-const fn or(number: u32, otherwise: u32) -> u32 {
-    if number == 0 { otherwise } else { number }
 }

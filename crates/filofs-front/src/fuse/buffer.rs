@@ -23,12 +23,13 @@ impl Buffer {
 
     /// For payloads of that many bytes. The memory is the kernel's zero page until it is used.
     pub(super) fn new(payload: usize) -> Buffer {
-        let bytes = vec![0; 2 * Self::PAGE + payload + Self::SLACK];
+        let bytes = vec![0; 4 * Self::PAGE + payload + Self::SLACK];
         let first = (bytes.as_ptr() as usize).next_multiple_of(Self::PAGE);
         let page = first - bytes.as_ptr() as usize;
         let start = page + Self::PAGE - Self::WRITE_HEAD;
-        // The smallest buffer that Linux reads into is 8 KiB.
-        let room = (Self::WRITE_HEAD + payload).max(2 * Self::PAGE);
+        // The smallest buffer that Linux reads into is 8 KiB; a core's longest message has a page
+        // beside its data.
+        let room = Self::PAGE + payload.max(Self::PAGE);
         Buffer { bytes, start, room }
     }
 
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn write_data_and_read_answers_begin_on_a_page() {
         let mut buffer = Buffer::new(1 << 20);
-        assert_eq!(buffer.inlet().len(), (1 << 20) + 80);
+        assert_eq!(buffer.inlet().len(), (1 << 20) + 4096);
         let at = buffer.inlet().as_ptr() as usize;
         assert_eq!((at + 80) % 4096, 0);
         let (message, window) = buffer.split(80);

@@ -1,5 +1,6 @@
 //! `Device`: the descriptor through which requests come and answers go.
 
+use super::terms::Terms;
 use filofs_wire::notify;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -24,6 +25,7 @@ pub(super) trait Outlet {
 #[derive(Debug)]
 pub(super) struct Device {
     fd: OwnedFd,
+    is_socket: bool,
 }
 
 /// What a read brought.
@@ -40,8 +42,33 @@ pub(super) enum Arrival {
 }
 
 impl Device {
-    pub(super) const fn new(fd: OwnedFd) -> Device {
-        Device { fd }
+    pub(super) fn new(fd: OwnedFd) -> Device {
+        let is_socket = rustix::net::sockopt::socket_type(&fd).is_ok();
+        Device { fd, is_socket }
+    }
+
+    /// The longest message in bytes that can be sent whole, at most `wanted`: a socket sends a
+    /// message only if its buffer has room for all of it.
+    pub(super) fn longest(&self, wanted: u32) -> u32 {
+        use rustix::net::sockopt;
+        // What the kernel keeps of a socket's buffer for itself.
+        const KEPT: usize = 32;
+        let wanted = wanted.min(Terms::LONGEST);
+        if !self.is_socket {
+            return wanted;
+        }
+        let room = || sockopt::socket_send_buffer_size(&self.fd).unwrap_or_default();
+        if room() < 2 * (wanted as usize + KEPT) {
+            // The kernel doubles the number, so there is room for one more message. What it does
+            // not grant, the next line does not find.
+            let _ = sockopt::set_socket_send_buffer_size(&self.fd, wanted as usize + KEPT);
+        }
+        wanted.min(room().saturating_sub(KEPT) as u32)
+    }
+
+    /// Ends the connection, if it is one that a peer would notice the end of.
+    pub(super) fn hang_up(&self) -> bool {
+        self.is_socket && rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both).is_ok()
     }
 
     /// Waits for the next message.

@@ -81,6 +81,9 @@ impl Dispatch {
         let caller = if waits_alone { request.header.pid } else { 0 };
         self.ledger.flights.begin(flight, unique, caller);
         let answer = Answer::new(outlet, unique, Some(flight));
+        // No message is longer than was agreed on (A23).
+        let room = window.len().min(self.ledger.terms().payload);
+        let window = window.get_mut(..room).unwrap_or_default();
         let run = AssertUnwindSafe(|| self.run(&request, window, flight, &answer));
         if catch_unwind(run).is_err() {
             log::error!("{} panicked in the front end", request.opcode.name());

@@ -2,7 +2,8 @@
 
 use super::FuseOptions;
 use filofs::{
-    Attr, Cookie, Device, Entry, Errno, Kind, OpenFlags, OpenedFlags, Profile, Result, Time,
+    Attr, Cookie, Device, Entry, Errno, Kind, Name, OpenFlags, OpenedFlags, Profile, Result,
+    Statfs, Time,
 };
 use filofs_wire::abi::{self, OpenOutFlags};
 use std::time::Duration;
@@ -87,6 +88,11 @@ impl Face {
             attr_valid_nsec,
             attr,
         })
+    }
+
+    /// How long a name that was not found may be believed absent.
+    pub(super) const fn negative_ttl(&self) -> Duration {
+        self.negative_ttl
     }
 
     /// "There is no such name, and you may believe it for a while." `None` if it may not.
@@ -182,6 +188,23 @@ impl Face {
             blksize: attr.blksize,
             flags: abi::AttrFlags::empty(),
         })
+    }
+}
+
+/// The numbers of statfs.
+pub(super) fn numbers(said: &Statfs) -> abi::Kstatfs {
+    // Programs divide by these, and cut names at this.
+    let or = |number: u32, otherwise: u32| if number == 0 { otherwise } else { number };
+    abi::Kstatfs {
+        blocks: said.blocks,
+        bfree: said.bfree,
+        bavail: said.bavail,
+        files: said.files,
+        ffree: said.ffree,
+        bsize: or(said.bsize, 4096),
+        namelen: or(said.namelen, Name::MAX as u32),
+        frsize: or(said.frsize, 4096),
+        ..abi::Kstatfs::default()
     }
 }
 

@@ -5,13 +5,20 @@
 use super::MountError;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The descriptor's number, if the mount point is of that form.
 pub(super) fn number(path: &Path) -> Option<i32> {
     let digits = path.as_os_str().as_bytes().strip_prefix(b"/dev/fd/")?;
     let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| all_digits)?.parse().ok()
+}
+
+/// Takes over the descriptor of that number, which somebody gave to this process to serve over.
+/// Not one of the standard three, and not one that anybody else in this process uses. Errors:
+/// [`MountError::Descriptor`] if it is not open.
+pub fn take_descriptor(number: i32) -> Result<OwnedFd, MountError> {
+    take(number, &PathBuf::from(format!("/dev/fd/{number}")))
 }
 
 /// Takes the descriptor of that number over; it is closed with the session. Errors:

@@ -9,8 +9,8 @@ use super::flight::Flight;
 use super::herald;
 use super::ledger::Ledger;
 use super::mountpoint::Mountpoint;
-use super::terms::{Settled, Terms, most_pages};
-use super::{FuseOptions, MountError};
+use super::terms::{Settled, Terms, longest_offered, most_pages};
+use super::{FuseOptions, MountError, extension};
 use filofs::{Context, FileSystem, Mount, Notice, UnmountFlags, Upward, locked};
 use filofs_wire::dialect::Dialect;
 use filofs_wire::errno::ReplyErrno;
@@ -143,7 +143,7 @@ impl Session {
     /// Errors: [`MountError::Busy`] while it is in use, [`MountError::FileSystem`] with what the
     /// file system says; the mount then goes on. A session that has ended is Ok.
     pub fn unmount(&self, lazy: bool) -> Result<(), MountError> {
-        let Shared { mount, crew, mountpoint, .. } = &*self.shared;
+        let Shared { mount, crew, .. } = &*self.shared;
         if crew.ended() {
             return Ok(());
         }
@@ -152,7 +152,7 @@ impl Session {
                 .unmount(&Context::internal(), UnmountFlags::empty())
                 .map_err(|errno| MountError::FileSystem { errno })?;
         }
-        mountpoint.unmount(lazy)
+        self.shared.leave(lazy)
     }
 
     /// How it stands now, or stood at the end.
@@ -170,7 +170,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if !self.shared.crew.ended()
-            && let Err(error) = self.shared.mountpoint.unmount(true)
+            && let Err(error) = self.shared.leave(true)
         {
             log::warn!("the session ends, but: {error}");
         }
@@ -184,6 +184,12 @@ impl std::fmt::Debug for Session {
 }
 
 impl Shared {
+    /// Takes the mount away. Of a core the server can only take leave: the end of the channel is
+    /// the end of the mount (A64).
+    fn leave(&self, lazy: bool) -> Result<(), MountError> {
+        if self.crew.device.hang_up() { Ok(()) } else { self.mountpoint.unmount(lazy) }
+    }
+
     fn count(&self) -> Report {
         Report {
             served: self.crew.dispatch.served(),
@@ -239,7 +245,8 @@ fn handshake(
             dispatch.serve(message, window, &Flight::default(), device);
             continue;
         };
-        match Terms::settle(&arg, &profile, options, most_pages()) {
+        let offered = longest_offered(&arg).map(|longest| device.longest(longest));
+        match Terms::settle(&arg, &profile, options, most_pages(), offered) {
             Settled::AskAgain(out) => {
                 device.send(reply::init(header.unique, out).as_bytes(), &[]);
             }
@@ -254,7 +261,15 @@ fn handshake(
             Settled::Agreed(terms, out) => {
                 // Known before the answer is sent: the next request may be here at once.
                 dispatch.ledger.settle(terms);
-                if !device.send(reply::init(header.unique, out).as_bytes(), &[]) {
+                let sent = if let Some(longest) = terms.longest {
+                    let arguments = extension::arguments(&dispatch.ledger, longest)
+                        .map_err(|errno| MountError::FileSystem { errno })?;
+                    let answer = reply::init_extended(header.unique, out, arguments);
+                    device.send(answer.as_bytes(), &[])
+                } else {
+                    device.send(reply::init(header.unique, out).as_bytes(), &[])
+                };
+                if !sent {
                     return no("the answer to INIT was refused".into());
                 }
                 log::debug!("FUSE 7.{}, {:?}", out.minor, terms.dialect.flags());

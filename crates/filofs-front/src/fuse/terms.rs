@@ -3,7 +3,10 @@
 
 use super::FuseOptions;
 use filofs::Profile;
-use filofs_wire::abi::{InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION};
+use filofs_wire::abi::{
+    EXTENSION_MAGIC, EXTENSION_OFFER, EXTENSION_VERSION, InitFlags, InitIn, InitOut, KERNEL_MINOR,
+    KERNEL_VERSION, MESSAGE_MIN,
+};
 use filofs_wire::dialect::{Dialect, Negotiated};
 
 /// What was settled.
@@ -17,6 +20,8 @@ pub(super) struct Terms {
     pub(super) exported: bool,
     /// The kernel keeps written data back.
     pub(super) writeback: bool,
+    /// The longest message in bytes, in either direction, where filo's extension is spoken.
+    pub(super) longest: Option<u32>,
 }
 
 /// How to answer INIT.
@@ -37,25 +42,32 @@ impl Terms {
         payload: Terms::PAYLOAD_MIN,
         exported: false,
         writeback: false,
+        longest: None,
     };
 
     /// The most data in one request where the kernel says nothing else: 32 pages.
     pub(super) const PAYLOAD_MIN: usize = 128 << 10;
     /// The most we ask for, whatever the kernel would give: a worker has a buffer of that size.
     pub(super) const PAYLOAD_MAX: usize = 16 << 20;
+    /// What of the longest message is not data, bytes (A23).
+    const ALLOWANCE: u32 = 4096;
+    /// The longest message of all, bytes.
+    pub(super) const LONGEST: u32 = Self::PAYLOAD_MAX as u32 + Self::ALLOWANCE;
 
     /// Background requests (read-ahead, write-back, asynchronous direct I/O) the kernel may have
     /// on their way at once. Its own choice, 12, starves a file system that waits for a disk or a
     /// network; workers are cheap here.
     const BACKGROUND: u16 = 128;
 
-    /// Settles with a kernel that sent `init`. `pages` is the most pages in a request that the
-    /// machine allows ([`most_pages`]).
+    /// Settles with a kernel that sent `init`, or with a core that plays one. `pages` is the most
+    /// pages in a request that the machine allows ([`most_pages`]), `longest` the longest message
+    /// in bytes where the core has offered filo's extension.
     pub(super) fn settle(
         init: &InitIn,
         profile: &Profile,
         options: &FuseOptions,
         pages: usize,
+        longest: Option<u32>,
     ) -> Settled {
         let dialect = match Dialect::negotiate(init, wanted(profile, options)) {
             Negotiated::Agreed(dialect) => dialect,
@@ -70,7 +82,11 @@ impl Terms {
         };
         let page = rustix::param::page_size();
         let flags = dialect.flags();
-        let payload = if flags.contains(InitFlags::MAX_PAGES) {
+        // Clamped, silently (A22).
+        let longest = longest.map(|longest| longest.clamp(MESSAGE_MIN, Self::LONGEST));
+        let payload = if let Some(longest) = longest {
+            (longest - Self::ALLOWANCE) as usize
+        } else if flags.contains(InitFlags::MAX_PAGES) {
             (pages * page).clamp(Self::PAYLOAD_MIN, Self::PAYLOAD_MAX)
         } else {
             Self::PAYLOAD_MIN
@@ -88,13 +104,32 @@ impl Terms {
         };
         out.set_init_flags(flags);
         let terms = Terms {
-            dialect,
+            dialect: if longest.is_some() { dialect.extended() } else { dialect },
             payload,
             exported: flags.contains(InitFlags::EXPORT_SUPPORT),
             writeback: flags.contains(InitFlags::WRITEBACK_CACHE),
+            longest,
         };
         Settled::Agreed(terms, out)
     }
+}
+
+/// The longest message in bytes that a core takes which offers filo's extension. Linux leaves
+/// those words zero. With a core of another version plain FUSE is spoken (A12).
+pub(super) fn longest_offered(init: &InitIn) -> Option<u32> {
+    let [magic, version, longest] = EXTENSION_OFFER.map(|at| init.unused.get(at).copied());
+    if magic != Some(EXTENSION_MAGIC) {
+        return None;
+    }
+    if version != Some(EXTENSION_VERSION) {
+        let theirs = version.unwrap_or_default();
+        log::warn!(
+            "the core speaks version {theirs} of filo's extension, this server version \
+             {EXTENSION_VERSION}: serving without it"
+        );
+        return None;
+    }
+    longest
 }
 
 /// The most pages in one request: `/proc/sys/fs/fuse/max_pages_limit` since Linux 6.13, 256
@@ -186,7 +221,7 @@ mod tests {
     }
 
     fn agreed(profile: &Profile, options: &FuseOptions) -> (Terms, InitOut) {
-        match Terms::settle(&init(45, ALL), profile, options, 256) {
+        match Terms::settle(&init(45, ALL), profile, options, 256, None) {
             Settled::Agreed(terms, out) => (terms, out),
             other => panic!("{other:?}"),
         }
@@ -279,7 +314,7 @@ mod tests {
     #[test]
     fn older_and_newer_kernels() {
         let (profile, options) = (Profile::default(), FuseOptions::default());
-        let settle = |init| Terms::settle(&init, &profile, &options, 256);
+        let settle = |init| Terms::settle(&init, &profile, &options, 256, None);
         match settle(init(31, InitFlags::ASYNC_READ)) {
             Settled::Agreed(terms, out) => {
                 assert_eq!((terms.payload, out.minor), (Terms::PAYLOAD_MIN, 31));
@@ -295,9 +330,51 @@ mod tests {
     #[test]
     fn sizes_stay_within_reason() {
         for (pages, payload) in [(1, Terms::PAYLOAD_MIN), (65535, Terms::PAYLOAD_MAX)] {
-            let settled =
-                Terms::settle(&init(45, ALL), &Profile::default(), &FuseOptions::default(), pages);
+            let (profile, options) = (Profile::default(), FuseOptions::default());
+            let settled = Terms::settle(&init(45, ALL), &profile, &options, pages, None);
             assert!(matches!(settled, Settled::Agreed(terms, _) if terms.payload == payload));
         }
+    }
+
+    fn offer(version: u32, longest: u32) -> InitIn {
+        let mut init = init(45, ALL);
+        init.unused[..3].copy_from_slice(&[EXTENSION_MAGIC, version, longest]);
+        init
+    }
+
+    #[test]
+    fn the_longest_message_is_clamped() {
+        // A22: silently. What is not data is 4096 bytes of it (A23).
+        for (offered, longest) in [
+            (0, 8192),
+            (1, 8192),
+            (8191, 8192),
+            (8192, 8192),
+            (8193, 8193),
+            (1 << 20, 1 << 20),
+            (u32::MAX, Terms::LONGEST),
+        ] {
+            let (profile, options) = (Profile::default(), FuseOptions::default());
+            let init = offer(EXTENSION_VERSION, offered);
+            assert_eq!(longest_offered(&init), Some(offered));
+            match Terms::settle(&init, &profile, &options, 256, Some(offered)) {
+                Settled::Agreed(terms, out) => {
+                    assert!(terms.dialect.is_extended());
+                    assert_eq!(terms.longest, Some(longest), "{offered}");
+                    assert_eq!(terms.payload, longest as usize - 4096);
+                    assert_eq!(out.max_write as usize, terms.payload);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn another_version_is_no_offer() {
+        // A12; and Linux, which leaves the words zero.
+        for version in [0, 2, u32::MAX] {
+            assert_eq!(longest_offered(&offer(version, 1 << 20)), None);
+        }
+        assert_eq!(longest_offered(&init(45, ALL)), None);
     }
 }

@@ -47,7 +47,7 @@ impl Lab {
             Dispatch::new(Ledger::new(mount.clone(), face, options.most_workers), options);
         let (flags, flags2) = InitFlags::from_bits_retain((1 << 43) - 1).halves();
         let init = InitIn { major: 7, minor: 45, flags, flags2, ..InitIn::default() };
-        match Terms::settle(&init, profile, options, 256) {
+        match Terms::settle(&init, profile, options, 256, None) {
             Settled::Agreed(terms, _) => assert!(dispatch.ledger.settle(terms)),
             other => panic!("{other:?}"),
         }

@@ -1,0 +1,7 @@
+//! File servers, seen from a core that a test plays.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
+
+mod core;
+mod init;
+mod program;
