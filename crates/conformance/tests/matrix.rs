@@ -44,6 +44,14 @@ cells! {
     dir_null_fuse: Dir, 1, Fuse;
     dir_three_nulls_fuse: Dir, 2, Fuse;
     dir_trace_fuse: Dir, 3, Fuse;
+    mem_server_local: MemServer, 0, Local;
+    mem_server_null_local: MemServer, 1, Local;
+    mem_server_fuse: MemServer, 0, Fuse;
+    mem_server_null_fuse: MemServer, 1, Fuse;
+    dir_server_local: DirServer, 0, Local;
+    dir_server_null_local: DirServer, 1, Local;
+    dir_server_fuse: DirServer, 0, Fuse;
+    dir_server_null_fuse: DirServer, 1, Fuse;
 }
 
 /// A file system that can be filled up: only `mem` is small enough.

@@ -53,7 +53,10 @@ mod tests {
             (arguments(5).as_bytes().to_vec(), seen, Call::Arguments),
             (groups(5, 12).as_bytes().to_vec(), seen, Call::Groups { unique: 12 }),
         ] {
-            assert_eq!(Incoming::parse(&bytes), Ok(Incoming::Call { id, call }));
+            assert_eq!(
+                Incoming::parse(&bytes, crate::dialect::Dialect::BEFORE_INIT.extended()),
+                Ok(Incoming::Call { id, call })
+            );
         }
     }
 }

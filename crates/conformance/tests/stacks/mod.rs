@@ -13,6 +13,9 @@ use filofs_front::local::Local;
 use filofs_layers::null::Null;
 use filofs_layers::readonly::ReadOnly;
 use filofs_layers::trace::Trace;
+use filofs_server::channel::Channel;
+use filofs_server::kernel::{self, KernelHalf};
+use filofs_server::serve::Server;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,22 @@ pub(crate) enum Base {
     Mem,
     /// A directory of the host.
     Dir,
+    /// In memory, on the other side of a channel.
+    MemServer,
+    /// A directory of the host, on the other side of a channel.
+    DirServer,
+}
+
+impl Base {
+    /// Whether a directory of the host is at the bottom.
+    fn is_dir(self) -> bool {
+        matches!(self, Base::Dir | Base::DirServer)
+    }
+
+    /// Whether it is on the other side of a channel.
+    fn is_served(self) -> bool {
+        matches!(self, Base::MemServer | Base::DirServer)
+    }
 }
 
 /// What is on top.
@@ -78,11 +97,12 @@ impl Mounted {
         settings: Settings,
         prepare: Option<fn(&dyn Subject)>,
     ) -> Result<Mounted> {
-        let below = (base == Base::Dir).then(TempDir::new);
+        let below = base.is_dir().then(TempDir::new);
         let bottom: Arc<dyn FileSystem> = match &below {
             Some(below) => Arc::new(Dir::open(below.path(), DirOptions::default()).unwrap()),
             None => Arc::new(Mem::new(settings)),
         };
+        let bottom = if base.is_served() { served(bottom)? } else { bottom };
         if let Some(prepare) = prepare {
             let local = Local::over(bottom.clone())?;
             let process = local.process();
@@ -212,6 +232,18 @@ impl Drop for Mounted {
             session.wait();
         }
     }
+}
+
+/// The same file system, served over a channel to the kernel half.
+fn served(fs: Arc<dyn FileSystem>) -> Result<Arc<dyn FileSystem>> {
+    let (ours, theirs) = Channel::pair().unwrap();
+    std::thread::spawn(move || {
+        let stack = Stack::new(fs, []).unwrap();
+        if let Ok(session) = Server::new().over(stack, theirs) {
+            session.wait();
+        }
+    });
+    Ok(Arc::new(KernelHalf::over(ours, &kernel::Settings::default())?))
 }
 
 /// Layers by name, bottom to top.

@@ -4,8 +4,7 @@
 use super::FuseOptions;
 use filofs::Profile;
 use filofs_wire::abi::{
-    EXTENSION_MAGIC, EXTENSION_OFFER, EXTENSION_VERSION, InitFlags, InitIn, InitOut, KERNEL_MINOR,
-    KERNEL_VERSION, MESSAGE_MIN,
+    EXTENSION_VERSION, InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION, MESSAGE_MIN,
 };
 use filofs_wire::dialect::{Dialect, Negotiated};
 
@@ -117,19 +116,16 @@ impl Terms {
 /// The longest message in bytes that a core takes which offers filo's extension. Linux leaves
 /// those words zero. With a core of another version plain FUSE is spoken (A12).
 pub(super) fn longest_offered(init: &InitIn) -> Option<u32> {
-    let [magic, version, longest] = EXTENSION_OFFER.map(|at| init.unused.get(at).copied());
-    if magic != Some(EXTENSION_MAGIC) {
-        return None;
-    }
-    if version != Some(EXTENSION_VERSION) {
-        let theirs = version.unwrap_or_default();
+    let offer = init.extension_offer()?;
+    if offer.version != EXTENSION_VERSION {
         log::warn!(
-            "the core speaks version {theirs} of filo's extension, this server version \
-             {EXTENSION_VERSION}: serving without it"
+            "the core speaks version {} of filo's extension, this server version \
+             {EXTENSION_VERSION}: serving without it",
+            offer.version
         );
         return None;
     }
-    longest
+    Some(offer.max_message)
 }
 
 /// The most pages in one request: `/proc/sys/fs/fuse/max_pages_limit` since Linux 6.13, 256
@@ -212,6 +208,7 @@ fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use filofs_wire::abi::ExtensionOffer;
 
     const ALL: InitFlags = InitFlags::from_bits_retain((1 << 43) - 1);
 
@@ -338,7 +335,7 @@ mod tests {
 
     fn offer(version: u32, longest: u32) -> InitIn {
         let mut init = init(45, ALL);
-        init.unused[..3].copy_from_slice(&[EXTENSION_MAGIC, version, longest]);
+        init.set_extension_offer(ExtensionOffer { version, max_message: longest });
         init
     }
 
