@@ -20,6 +20,7 @@ mod fault;
 mod files;
 mod frame;
 mod handshake;
+mod life;
 mod link;
 mod locks;
 mod names;
@@ -30,21 +31,19 @@ mod told;
 mod whole;
 mod worker;
 
-use crate::channel::{Channel, MESSAGE_MAX};
-use connection::Connection;
-use dump::Dump;
-use fault::Fault;
+use crate::channel::Channel;
 use filofs::{
     Access, Attr, Context, Cookie, CopyHow, Created, DirOffset, DirSink, Entry, Errno, ExtattrCtl,
     FallocateFlags, FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name,
     Node, Open, OpenHow, Opened, PollEvents, Profile, ReleaseHow, RenameFlags, Result, Seek,
-    SetAttr, Sink, Source, Statfs, SyncMode, UnmountFlags, Upward, WriteFlags, XattrFlags,
+    SetAttr, Sink, Source, Statfs, SyncMode, UnmountFlags, Upward, WriteFlags, XattrFlags, locked,
 };
-use link::Link;
 use server::Server;
-use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+pub use life::{OnExit, Started, Starter};
+pub use link::Keep;
 
 /// How a server is treated.
 #[derive(Clone, Debug)]
@@ -55,6 +54,8 @@ pub struct Settings {
     pub start_patience: Duration,
     /// How long it may take to answer anything else but a lock that others hold; `None` for ever.
     pub patience: Option<Duration>,
+    /// What its death means.
+    pub on_exit: OnExit,
     /// Whether every message is written to the log.
     pub trace_messages: bool,
 }
@@ -65,6 +66,7 @@ impl Default for Settings {
             name: "server".into(),
             start_patience: Duration::from_secs(20),
             patience: Some(Duration::from_secs(60)),
+            on_exit: OnExit::Unmount,
             trace_messages: false,
         }
     }
@@ -77,35 +79,32 @@ pub struct KernelHalf {
 }
 
 impl KernelHalf {
-    /// Most messages that nobody asked for and nobody has looked at.
-    const MOST_UNASKED: usize = 1024;
-
-    /// Over a channel whose other end is a file server's: greets it.
+    /// Starts a server, and greets it. It is started again when it dies, if the settings say so.
     ///
-    /// Errors: EPROTO for an answer that is none, ETIMEDOUT for none in time, ENXIO when it has
-    /// gone.
-    pub fn over(channel: Channel, settings: &Settings) -> Result<KernelHalf> {
-        let (to_worker, work) = sync_channel(Self::MOST_UNASKED);
-        let dump = settings.trace_messages.then(|| Dump::new(&settings.name));
-        let connection = Connection::new(&settings.name, channel, MESSAGE_MAX, to_worker, dump)?;
-        let terms = handshake::greet(&connection, settings.start_patience);
-        let terms = terms.map_err(|fault| {
-            connection.die();
-            match fault {
-                Fault::Errno(errno) => errno,
-                Fault::Missing => Errno::EPROTO,
-                Fault::Died => Errno::ENXIO,
-                Fault::Late => Errno::ETIMEDOUT,
-            }
-        })?;
-        let link = Link { epoch: 1, connection: connection.clone(), terms };
-        let server = Arc::new(Server::new(&settings.name, link, settings.patience));
-        let weak = Arc::downgrade(&server);
-        let watched = connection.clone();
-        let threads = thread("watch", move || watched.watch())
-            .and_then(|()| thread("work", move || worker::work(&weak, 1, &connection, &work)));
-        threads.inspect_err(|_| server.goodbye())?;
+    /// Errors: why not, for a person.
+    pub fn start(
+        starter: Box<dyn Starter>,
+        settings: &Settings,
+    ) -> std::result::Result<KernelHalf, String> {
+        let (link, work) = life::begin(&*starter, settings, 1)?;
+        let server = Arc::new(Server::new(settings, link.clone(), Some(starter)));
+        life::attend(&server, &link, work)
+            .inspect_err(|_| server.goodbye())
+            .map_err(|errno| format!("a thread cannot be started: {errno}"))?;
         Ok(KernelHalf { server })
+    }
+
+    /// Over a channel whose other end is a file server's: greets it. When it has gone it stays
+    /// away.
+    ///
+    /// Errors: as [`KernelHalf::start`].
+    pub fn over(channel: Channel, settings: &Settings) -> std::result::Result<KernelHalf, String> {
+        let once = Once(Mutex::new(Some(channel)));
+        let on_exit = match settings.on_exit {
+            OnExit::Restart => OnExit::Fail,
+            other => other,
+        };
+        KernelHalf::start(Box::new(once), &Settings { on_exit, ..settings.clone() })
     }
 
     /// The kind of file that the root is, if the server has said.
@@ -121,6 +120,16 @@ impl KernelHalf {
     /// How many nodes of the server's are held.
     pub fn nodes(&self) -> usize {
         self.server.nodes.len()
+    }
+}
+
+/// Starts what runs already.
+struct Once(Mutex<Option<Channel>>);
+
+impl Starter for Once {
+    fn start(&self) -> std::result::Result<Started, String> {
+        let channel = locked(&self.0).take().ok_or("its channel is used up")?;
+        Ok(Started { channel, keep: Box::new(()) })
     }
 }
 

@@ -243,7 +243,7 @@ fn served(fs: Arc<dyn FileSystem>) -> Result<Arc<dyn FileSystem>> {
             session.wait();
         }
     });
-    Ok(Arc::new(KernelHalf::over(ours, &kernel::Settings::default())?))
+    Ok(Arc::new(KernelHalf::over(ours, &kernel::Settings::default()).unwrap()))
 }
 
 /// Layers by name, bottom to top.

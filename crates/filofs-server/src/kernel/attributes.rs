@@ -24,7 +24,7 @@ impl Server {
         node: &Node,
         open: Option<&Open>,
     ) -> Result<Attr> {
-        self.run(|link| self.attributes_of(link, cx, &Self::remote(node)?, open))
+        self.run(cx, |link| self.attributes_of(link, cx, &Self::remote(node)?, open))
     }
 
     pub(super) fn attributes_of(
@@ -102,7 +102,7 @@ impl Server {
         open: Option<&Open>,
         set: &SetAttr,
     ) -> Result<Attr> {
-        self.run(|link| self.set_attributes(link, cx, &Self::remote(node)?, open, set))
+        self.run(cx, |link| self.set_attributes(link, cx, &Self::remote(node)?, open, set))
     }
 
     pub(super) fn set_attributes(
@@ -159,7 +159,7 @@ impl Server {
     }
 
     pub(super) fn access(&self, cx: &Context<'_>, node: &Node, want: Access) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let id = self.id(link, cx, node)?;
             let arg = AccessIn { mask: want.bits(), padding: 0 };
             match self.ask(link, cx, id, &Operation::Access { arg }) {
@@ -198,7 +198,7 @@ impl Server {
         out: &mut dyn Sink,
         operation: impl Fn(GetxattrIn) -> Answer<Operation<'k>>,
     ) -> Result<usize> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let id = self.id(link, cx, node)?;
             let room = out.room().min(XATTR_SIZE_MAX as usize).min(link.connection.payload());
             let operation = operation(GetxattrIn { size: room as u32, padding: 0 })?;
@@ -231,7 +231,7 @@ impl Server {
         value: &[u8],
         flags: XattrFlags,
     ) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let id = self.id(link, cx, node)?;
             let arg = SetxattrIn {
                 size: value.len() as u32,
@@ -239,16 +239,24 @@ impl Server {
                 ..SetxattrIn::default()
             };
             let operation = Operation::Setxattr { arg, name: xattr_name(key)?, value };
-            let reply = self.ask(link, cx, id, &operation)?;
+            let reply = match self.ask(link, cx, id, &operation) {
+                // An earlier try made it.
+                Err(Fault::Errno(Errno::EEXIST)) if link.again => return Ok(()),
+                reply => reply?,
+            };
             self.nothing(link, Opcode::Setxattr, id, &reply)
         })
     }
 
     pub(super) fn removexattr(&self, cx: &Context<'_>, node: &Node, key: &[u8]) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let id = self.id(link, cx, node)?;
             let name = xattr_name(key)?;
-            let reply = self.ask(link, cx, id, &Operation::Removexattr { name })?;
+            let reply = match self.ask(link, cx, id, &Operation::Removexattr { name }) {
+                // An earlier try took it away.
+                Err(Fault::Errno(Errno::ENODATA)) if link.again => return Ok(()),
+                reply => reply?,
+            };
             self.nothing(link, Opcode::Removexattr, id, &reply)
         })
     }

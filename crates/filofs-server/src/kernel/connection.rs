@@ -144,8 +144,8 @@ impl Connection {
     /// Asks, and waits for the answer.
     ///
     /// Errors: the server's own errno; EINTR when the caller gave up (what the server answers
-    /// later is taken back); [`Fault::Late`] when `patience` is over; [`Fault::Died`]; EPROTO for
-    /// an errno that is none.
+    /// later is taken back); [`Fault::Late`] when `patience` is over; [`Fault::Died`],
+    /// [`Fault::Gone`]; EPROTO for an errno that is none.
     pub(super) fn call(
         &self,
         cx: &Context<'_>,
@@ -166,7 +166,7 @@ impl Connection {
             .and_then(|message| self.send(&message, || self.must_stop(cx, until)));
         if let Err(fault) = sent {
             locked(&self.parks).withdraw(unique);
-            return Err(fault);
+            return Err(fault.unsent());
         }
         let (frame, descriptor) = match self.wait(cx, &park, until)? {
             Outcome::Answered(frame, descriptor) => (frame, descriptor),
@@ -297,12 +297,12 @@ impl Connection {
         loop {
             match locked(&self.parks).enter(park) {
                 Entry::Entered => return Ok(()),
-                Entry::Dead => return Err(Fault::Died),
+                Entry::Dead => return Err(Fault::Gone),
                 Entry::InLine => {}
             }
             if let Some(fault) = self.must_stop(cx, until) {
                 locked(&self.parks).leave_line(park.unique);
-                return Err(fault);
+                return Err(fault.unsent());
             }
             cx.cancel.sleep(Self::GLANCE * 5);
         }
@@ -343,7 +343,7 @@ impl Connection {
                 Ok(()) => return Ok(()),
                 Err(Unsent::Gone) => {
                     self.die();
-                    return Err(Fault::Died);
+                    return Err(Fault::Gone);
                 }
                 Err(Unsent::TooLong) => return Err(Errno::E2BIG.into()),
                 Err(Unsent::Full) => {}

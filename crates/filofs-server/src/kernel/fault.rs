@@ -12,10 +12,19 @@ pub(super) enum Fault {
     Errno(Errno),
     /// The server has no such operation.
     Missing,
+    /// The server is gone, and never saw the request.
+    Gone,
     /// The server is gone. It may have done what was asked, or not.
     Died,
     /// The server did not answer in time.
     Late,
+}
+
+impl Fault {
+    /// The same, of a request that was not sent.
+    pub(super) fn unsent(self) -> Fault {
+        if self == Fault::Died { Fault::Gone } else { self }
+    }
 }
 
 impl From<Errno> for Fault {

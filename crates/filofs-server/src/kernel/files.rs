@@ -41,7 +41,9 @@ struct Bound {
 
 impl Server {
     pub(super) fn open(&self, cx: &Context<'_>, node: &Node, how: OpenHow) -> Result<Opened> {
-        self.run(|link| self.open_remote(link, cx, &Self::remote(node)?, how.flags, how.kill_priv))
+        self.run(cx, |link| {
+            self.open_remote(link, cx, &Self::remote(node)?, how.flags, how.kill_priv)
+        })
     }
 
     pub(super) fn open_remote(
@@ -154,7 +156,7 @@ impl Server {
         open: &Open,
         owner: LockOwner,
     ) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let arg = FlushIn { open_id, lock_owner: owner.0, ..FlushIn::default() };
             self.own(link, cx, id, &Operation::Flush { arg })
@@ -169,7 +171,7 @@ impl Server {
         how: ReleaseHow,
     ) -> Result<()> {
         let Some(state) = open.state::<RemoteOpen>() else { return Ok(()) };
-        self.run(|link| {
+        self.run(cx, |link| {
             let bound = *locked(&state.bound);
             // What an earlier life of the server had open is closed.
             let Some(open_id) = bound.id.filter(|_| bound.epoch == link.epoch) else {
@@ -200,7 +202,7 @@ impl Server {
         open: &Open,
         data_only: bool,
     ) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let mut fsync_flags = FsyncFlags::empty();
             fsync_flags.set(FsyncFlags::FDATASYNC, data_only);
@@ -222,7 +224,7 @@ impl Server {
         offset: u64,
         out: &mut dyn Sink,
     ) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             // What went up before the server was started again stays there.
             while out.room() > 0 {
@@ -259,7 +261,7 @@ impl Server {
         flags: WriteFlags,
     ) -> Result<usize> {
         let mut written = 0;
-        let done = self.run(|link| {
+        let done = self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let abilities = link.connection.dialect().flags();
             if flags.contains(WriteFlags::KILL_PRIV)
@@ -278,6 +280,20 @@ impl Server {
                 let chunk = data.chunk();
                 let chunk = chunk.get(..chunk.len().min(link.connection.payload()));
                 let chunk = chunk.unwrap_or_default();
+                if link.again && flags.appends(open.flags()) {
+                    // The end of the file tells whether an earlier try came through.
+                    let size = self.attributes_of(link, cx, &Self::remote(node)?, Some(open))?.size;
+                    let at = offset + written as u64;
+                    let len = chunk.len();
+                    if size >= at + len as u64 {
+                        data.advance(len);
+                        written += len;
+                        continue;
+                    }
+                    if size != at {
+                        return Err(Errno::EIO.into());
+                    }
+                }
                 let arg = WriteIn {
                     open_id,
                     offset: offset + written as u64,
@@ -315,7 +331,11 @@ impl Server {
         length: u64,
         flags: FallocateFlags,
     ) -> Result<()> {
-        self.run(|link| {
+        let moves = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
+        self.run(cx, |link| {
+            if link.again && flags.intersects(moves) {
+                return Err(Errno::EIO.into());
+            }
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let arg = FallocateIn { open_id, offset, length, mode: flags.bits(), padding: 0 };
             let reply = self.ask(link, cx, id, &Operation::Fallocate { arg })?;
@@ -333,7 +353,7 @@ impl Server {
     ) -> Result<u64> {
         const SEEK_DATA: u32 = 3;
         const SEEK_HOLE: u32 = 4;
-        self.run(|link| {
+        self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let whence = if what == Seek::Data { SEEK_DATA } else { SEEK_HOLE };
             let arg = LseekIn { open_id, offset, whence, padding: 0 };
@@ -356,7 +376,7 @@ impl Server {
         to_open: &Open,
         how: CopyHow,
     ) -> Result<u64> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let (id, open_id_in) = self.opened_ids(link, cx, node, open)?;
             let (nodeid_out, open_id_out) = self.opened_ids(link, cx, to_node, to_open)?;
             let mut arg = CopyFileRangeIn {
@@ -400,7 +420,7 @@ impl Server {
         open: &Open,
         events: PollEvents,
     ) -> Result<PollEvents> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let arg = PollIn { open_id, events: events.bits(), ..PollIn::default() };
             let reply = self.ask(link, cx, id, &Operation::Poll { arg })?;
@@ -417,7 +437,11 @@ impl Server {
         how: Ioctl<'_>,
         out: &mut dyn Sink,
     ) -> Result<i32> {
-        self.run(|link| {
+        self.run(cx, |link| {
+            // What a command does, only the server knows.
+            if link.again {
+                return Err(Errno::EIO.into());
+            }
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let directory = node.kind() == Kind::Directory;
             let abilities = link.connection.dialect().flags();
@@ -455,7 +479,7 @@ impl Server {
         block: u64,
         blocksize: u32,
     ) -> Result<u64> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let id = self.id(link, cx, node)?;
             let arg = BmapIn { block, blocksize, padding: 0 };
             let reply = self.ask(link, cx, id, &Operation::Bmap { arg })?;

@@ -1,7 +1,10 @@
 //! `Link`: a server as it is running now.
 
 use super::connection::Connection;
-use std::sync::Arc;
+use super::handshake::Terms;
+use filofs::locked;
+use std::any::Any;
+use std::sync::{Arc, Mutex};
 
 /// A server as it is running now: after each restart there is a new one.
 #[derive(Debug)]
@@ -10,5 +13,22 @@ pub(super) struct Link {
     pub(super) epoch: u64,
     pub(super) connection: Arc<Connection>,
     /// What it said of itself.
-    pub(super) terms: super::handshake::Terms,
+    pub(super) terms: Terms,
+    keep: Mutex<Option<Keep>>,
+}
+
+/// What ends the server's process when it is dropped.
+pub type Keep = Box<dyn Any + Send>;
+
+impl Link {
+    pub(super) fn new(epoch: u64, connection: Arc<Connection>, terms: Terms, keep: Keep) -> Link {
+        Link { epoch, connection, terms, keep: Mutex::new(Some(keep)) }
+    }
+
+    /// Ends it: everybody who waits is told, and what is left of its process is killed.
+    pub(super) fn end(&self) {
+        self.connection.die();
+        let keep = locked(&self.keep).take();
+        drop(keep);
+    }
 }

@@ -16,7 +16,7 @@ impl Server {
         owner: LockOwner,
         lock: Lock,
     ) -> Result<Lock> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let arg = lock_in(cx, open_id, owner, lock, LkFlags::empty());
             let reply = self.ask(link, cx, id, &Operation::Getlk { arg })?;
@@ -42,7 +42,7 @@ impl Server {
         lock: Lock,
         wait: bool,
     ) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let arg = lock_in(cx, open_id, owner, lock, LkFlags::empty());
             self.take_lock(link, cx, id, arg, wait)
@@ -58,7 +58,7 @@ impl Server {
         kind: LockKind,
         wait: bool,
     ) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let arg = lock_in(cx, open_id, owner, Lock::whole(kind), LkFlags::FLOCK);
             self.take_lock(link, cx, id, arg, wait)

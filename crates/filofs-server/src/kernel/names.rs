@@ -4,11 +4,11 @@ use super::connection::Reply;
 use super::fault::{Answer, Fault};
 use super::link::Link;
 use super::remote::Remote;
-use super::server::Server;
+use super::server::{Attempt, Server};
 use super::told;
 use filofs::{
     Context, Created, DirEntry, DirOffset, DirSink, Entry, Errno, Kind, MakeHow, Name, Node, Open,
-    RenameFlags, Result, Sink,
+    OpenFlags, RenameFlags, Result, Sink,
 };
 use filofs_wire::abi::{
     CreateIn, EntryOut, InitFlags, LinkIn, MkdirIn, MknodIn, Opcode, OpenInFlags, ReadIn,
@@ -39,20 +39,14 @@ const fn swap_offset(offset: u64) -> u64 {
 
 impl Server {
     pub(super) fn lookup(&self, cx: &Context<'_>, dir: &Node, name: Name<'_>) -> Result<Entry> {
-        self.run(|link| {
-            let above = Self::remote(dir)?;
-            let id = self.id_of(link, cx, &above)?;
-            let reply = self.ask(link, cx, id, &Operation::Lookup { name: wire(name)? });
-            let entry = self.entry_out(link, Opcode::Lookup, id, &reply.map_err(unsupported)?)?;
-            if entry.nodeid == 0 {
-                return Err(Errno::ENOENT.into());
-            }
-            self.named(link, Opcode::Lookup, &above, name.bytes(), &entry, false)
+        self.run(cx, |link| {
+            let found = self.find(link, cx, &Self::remote(dir)?, name)?;
+            found.ok_or_else(|| Errno::ENOENT.into())
         })
     }
 
     pub(super) fn parent(&self, cx: &Context<'_>, dir: &Node) -> Result<Entry> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let remote = Self::remote(dir)?;
             let id = self.id_of(link, cx, &remote)?;
             // What the core knows by itself needs no question (CACHE_DOTDOT).
@@ -83,7 +77,7 @@ impl Server {
         out: &mut dyn DirSink,
     ) -> Result<()> {
         let mut from = swap_offset(offset.0);
-        self.run(|link| {
+        self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
             let open_id = self.open_id(link, cx, open)?;
@@ -113,7 +107,7 @@ impl Server {
     }
 
     pub(super) fn readlink(&self, cx: &Context<'_>, node: &Node, out: &mut dyn Sink) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let id = self.id(link, cx, node)?;
             let reply = self.ask(link, cx, id, &Operation::Readlink).map_err(unsupported)?;
             let target = incoming::link_target(reply.body())
@@ -172,9 +166,14 @@ impl Server {
         dir: &Node,
         name: Name<'_>,
     ) -> Result<Entry> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
+            if let Some(made) = self.made_before(link, cx, &above, name)?
+                && made.attr.ino == self.attributes_of(link, cx, &Self::remote(node)?, None)?.ino
+            {
+                return Ok(made);
+            }
             let arg = LinkIn { oldnodeid: self.id(link, cx, node)? };
             let operation = Operation::Link { arg, new_name: wire(name)? };
             let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;
@@ -192,9 +191,16 @@ impl Server {
         how: MakeHow,
     ) -> Result<Created> {
         const O_CREAT: u32 = 0o100;
-        self.run(|link| {
+        self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
+            if how.flags.has(OpenFlags::EXCL)
+                && let Some(entry) = self.made_before(link, cx, &above, name)?
+            {
+                let remote = self.remote_of(&entry)?;
+                let opened = self.open_remote(link, cx, &remote, how.flags, false)?;
+                return Ok(Created { entry, opened });
+            }
             let mut arg = self.create_in(link, how);
             arg.flags |= O_CREAT;
             let operation = Operation::Create { arg, name: wire(name)? };
@@ -223,7 +229,7 @@ impl Server {
     }
 
     pub(super) fn tmpfile(&self, cx: &Context<'_>, dir: &Node, how: MakeHow) -> Result<Created> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let id = self.id(link, cx, dir)?;
             let arg = self.create_in(link, how);
             let reply = self.ask(link, cx, id, &Operation::Tmpfile { arg }).map_err(unsupported)?;
@@ -256,11 +262,20 @@ impl Server {
         to_name: Name<'_>,
         flags: RenameFlags,
     ) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let (from, to) = (Self::remote(dir)?, Self::remote(to_dir)?);
             let id = self.id_of(link, cx, &from)?;
             let newdir = self.id_of(link, cx, &to)?;
             let (old, new) = (wire(name)?, wire(to_name)?);
+            if link.again {
+                if flags.intersects(RenameFlags::EXCHANGE | RenameFlags::WHITEOUT) {
+                    return Err(Errno::EIO.into());
+                }
+                if self.find(link, cx, &from, name)?.is_none() {
+                    self.nodes.moved((&from, name.bytes()), (&to, to_name.bytes()), flags);
+                    return Ok(());
+                }
+            }
             let operation = if flags.is_empty() {
                 Operation::Rename { arg: RenameIn { newdir }, name: old, new_name: new }
             } else {
@@ -287,9 +302,14 @@ impl Server {
         kind: Kind,
         operation: impl Fn(&Link, WireName<'n>) -> Operation<'n>,
     ) -> Result<Entry> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
+            if let Some(made) = self.made_before(link, cx, &above, name)?
+                && made.attr.kind == kind
+            {
+                return Ok(made);
+            }
             let operation = operation(link, wire(name)?);
             let opcode = operation.opcode();
             let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;
@@ -303,6 +323,37 @@ impl Server {
             });
             made.inspect_err(|_| self.undo(link, cx, id, name, directory))
         })
+    }
+
+    /// What an earlier try made before the server died, if it did.
+    fn made_before(
+        &self,
+        link: &Attempt,
+        cx: &Context<'_>,
+        dir: &Arc<Remote>,
+        name: Name<'_>,
+    ) -> Answer<Option<Entry>> {
+        if link.again { self.find(link, cx, dir, name) } else { Ok(None) }
+    }
+
+    /// The node of a name, if there is one.
+    fn find(
+        &self,
+        link: &Link,
+        cx: &Context<'_>,
+        dir: &Arc<Remote>,
+        name: Name<'_>,
+    ) -> Answer<Option<Entry>> {
+        let id = self.id_of(link, cx, dir)?;
+        let reply = match self.ask(link, cx, id, &Operation::Lookup { name: wire(name)? }) {
+            Err(Fault::Errno(Errno::ENOENT)) => return Ok(None),
+            reply => reply.map_err(unsupported)?,
+        };
+        let entry = self.entry_out(link, Opcode::Lookup, id, &reply)?;
+        if entry.nodeid == 0 {
+            return Ok(None);
+        }
+        self.named(link, Opcode::Lookup, dir, name.bytes(), &entry, false).map(Some)
     }
 
     /// Takes away what was made and cannot be kept.
@@ -345,9 +396,13 @@ impl Server {
         name: Name<'n>,
         operation: impl Fn(WireName<'n>) -> Operation<'n>,
     ) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
+            if link.again && self.find(link, cx, &above, name)?.is_none() {
+                self.nodes.removed(&above, name.bytes());
+                return Ok(());
+            }
             let operation = operation(wire(name)?);
             let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;
             self.nothing(link, operation.opcode(), id, &reply)?;

@@ -1,7 +1,9 @@
 //! `Server`: one file server over all its lives, and how a request reaches it.
 
+use super::Settings;
 use super::connection::{Connection, Reply};
 use super::fault::{Answer, Fault};
+use super::life::{Health, OnExit, Starter};
 use super::link::Link;
 use super::remote::{Place, Remote, Remotes};
 use super::told;
@@ -12,53 +14,171 @@ use filofs_wire::abi::{EntryOut, Opcode, ROOT_ID};
 use filofs_wire::name::Name as WireName;
 use filofs_wire::request::Operation;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
-use std::time::Duration;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// One file server.
-#[derive(Debug)]
 pub(super) struct Server {
     pub(super) name: String,
+    pub(super) settings: Settings,
+    pub(super) starter: Option<Box<dyn Starter>>,
     /// As it runs now.
     link: RwLock<Arc<Link>>,
+    pub(super) health: Mutex<Health>,
+    /// Deadlines that it has missed, one after the other.
+    misses: AtomicU32,
+    /// A request is on its way that may be what kills it.
+    suspected: AtomicBool,
     pub(super) nodes: Arc<Remotes>,
     /// What it answered ENOSYS to: it is not asked again.
     missing: Mutex<HashSet<Opcode>>,
-    /// How long an answer may take.
-    patience: Option<Duration>,
     pub(super) up: OnceLock<Upward>,
 }
 
+/// One try at an operation: with the server as it runs now.
+pub(super) struct Attempt {
+    link: Arc<Link>,
+    /// An earlier try ended with the server: it may have been done, or not.
+    pub(super) again: bool,
+}
+
+impl Deref for Attempt {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
+    }
+}
+
 impl Server {
-    pub(super) fn new(name: &str, link: Link, patience: Option<Duration>) -> Server {
+    /// Most messages that nobody asked for and nobody has looked at.
+    pub(super) const MOST_UNASKED: usize = 1024;
+    /// A server that is so often too late, one time after the other, is taken for dead.
+    const MOST_MISSES: u32 = 3;
+    /// A request that was on its way when the server died so often is not sent again.
+    const MOST_DEATHS: u32 = 3;
+    /// How long a caller waits for a server to be started again, where it may wait for ever.
+    const RETURN: Duration = Duration::from_secs(60);
+
+    pub(super) fn new(
+        settings: &Settings,
+        link: Arc<Link>,
+        starter: Option<Box<dyn Starter>>,
+    ) -> Server {
         Server {
-            name: name.to_owned(),
-            link: RwLock::new(Arc::new(link)),
+            name: settings.name.clone(),
+            settings: settings.clone(),
+            starter,
+            link: RwLock::new(link),
+            health: Mutex::default(),
+            misses: AtomicU32::new(0),
+            suspected: AtomicBool::new(false),
             nodes: Arc::default(),
             missing: Mutex::default(),
-            patience,
             up: OnceLock::new(),
         }
     }
 
     /// As it runs now.
     pub(super) fn now(&self) -> Arc<Link> {
-        self.link.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It was started again. False if it is wanted no more: then the new one is ended.
+    pub(super) fn replace(&self, link: Arc<Link>) -> bool {
+        let health = locked(&self.health);
+        if health.over {
+            drop(health);
+            link.end();
+            return false;
+        }
+        self.misses.store(0, Ordering::Relaxed);
+        let old = std::mem::replace(
+            &mut *self.link.write().unwrap_or_else(PoisonError::into_inner),
+            link,
+        );
+        drop(health);
+        drop(old);
+        true
+    }
+
+    fn restarts(&self) -> bool {
+        self.settings.on_exit == OnExit::Restart && self.starter.is_some()
     }
 
     pub(super) fn profile(&self) -> Profile {
-        self.now().terms.profile
+        let profile = self.now().terms.profile;
+        // A server that is started again knows nothing of earlier locks: the front end does.
+        Profile { locks: profile.locks && !self.restarts(), ..profile }
     }
 
-    /// Runs one operation: a few requests, of which each needs the ones before.
-    pub(super) fn run<T>(&self, mut operation: impl FnMut(&Link) -> Answer<T>) -> Result<T> {
-        match operation(&self.now()) {
-            Ok(answer) => Ok(answer),
-            Err(Fault::Errno(errno)) => Err(errno),
-            Err(Fault::Missing) => Err(Errno::MISSING),
-            Err(Fault::Died) => Err(Errno::ENXIO),
-            Err(Fault::Late) => Err(Errno::ETIMEDOUT),
+    /// Runs one operation: a few requests, of which each needs the ones before. If the server dies
+    /// on the way and is started again, so is the operation; it is told so.
+    pub(super) fn run<T>(
+        &self,
+        cx: &Context<'_>,
+        mut operation: impl FnMut(&Attempt) -> Answer<T>,
+    ) -> Result<T> {
+        let mut deaths = 0;
+        loop {
+            let attempt = Attempt { link: self.now(), again: deaths > 0 };
+            let epoch = attempt.epoch;
+            // The second time it may be this very request that kills it: one such at a time, so
+            // that the others which were on their way are not blamed for it.
+            let _suspect =
+                if deaths + 1 >= Self::MOST_DEATHS { Some(self.suspect(cx)?) } else { None };
+            let fault = match operation(&attempt) {
+                Ok(answer) => return Ok(answer),
+                Err(Fault::Errno(errno)) => return Err(errno),
+                Err(Fault::Missing) => return Err(Errno::MISSING),
+                Err(Fault::Late) => return Err(Errno::ETIMEDOUT),
+                Err(fault @ (Fault::Gone | Fault::Died)) => fault,
+            };
+            attempt.link.end();
+            deaths += u32::from(fault == Fault::Died);
+            if deaths >= Self::MOST_DEATHS {
+                log::error!("{}: a request that was sent {deaths} times is given up", self.name);
+                return Err(Errno::EIO);
+            }
+            self.await_return(cx, epoch)?;
         }
+    }
+
+    /// Waits until a server that died is there again.
+    ///
+    /// Errors: ENXIO where its death ends the mount; EIO where it stays dead, dies all the time,
+    /// or does not come back in time; EINTR.
+    fn await_return(&self, cx: &Context<'_>, epoch: u64) -> Result<()> {
+        if self.settings.on_exit == OnExit::Unmount {
+            return Err(Errno::ENXIO);
+        }
+        let until = Instant::now() + self.settings.patience.unwrap_or(Self::RETURN);
+        while self.now().epoch == epoch {
+            let hopeless = {
+                let health = locked(&self.health);
+                health.over || health.degraded
+            };
+            if !self.restarts() || hopeless || Instant::now() >= until {
+                return Err(Errno::EIO);
+            }
+            if cx.cancelled() {
+                return Err(Errno::EINTR);
+            }
+            cx.cancel.sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn suspect(&self, cx: &Context<'_>) -> Result<Suspect<'_>> {
+        while self.suspected.swap(true, Ordering::SeqCst) {
+            if cx.cancelled() {
+                return Err(Errno::EINTR);
+            }
+            cx.cancel.sleep(Duration::from_millis(5));
+        }
+        Ok(Suspect(&self.suspected))
     }
 
     /// Asks about a node of that id.
@@ -69,7 +189,7 @@ impl Server {
         nodeid: u64,
         operation: &Operation<'_>,
     ) -> Answer<Reply> {
-        self.ask_within(link, cx, nodeid, operation, self.patience)
+        self.ask_within(link, cx, nodeid, operation, self.settings.patience)
     }
 
     /// The same, waiting so long.
@@ -86,8 +206,19 @@ impl Server {
             return Err(Fault::Missing);
         }
         let answer = link.connection.call(cx, nodeid, operation, patience);
-        if matches!(answer, Err(Fault::Missing)) {
-            locked(&self.missing).insert(opcode);
+        match &answer {
+            Err(Fault::Missing) => {
+                locked(&self.missing).insert(opcode);
+            }
+            Err(Fault::Late) => {
+                let misses = self.misses.fetch_add(1, Ordering::Relaxed) + 1;
+                log::error!("{}: {} is not answered in time ({misses})", self.name, opcode.name());
+                if misses >= Self::MOST_MISSES {
+                    link.end();
+                }
+            }
+            Ok(_) => self.misses.store(0, Ordering::Relaxed),
+            Err(_) => {}
         }
         answer
     }
@@ -252,5 +383,20 @@ impl Server {
     /// The connection as it is now, for the worker.
     pub(super) fn connection(&self) -> Arc<Connection> {
         self.now().connection.clone()
+    }
+}
+
+/// The leave to send a request that may be what kills the server.
+struct Suspect<'a>(&'a AtomicBool);
+
+impl Drop for Suspect<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({:?})", self.name, self.now())
     }
 }

@@ -5,7 +5,7 @@ use super::server::Server;
 use super::told;
 use filofs::{
     Context, Cookie, Entry, Errno, ExtattrCtl, FileHandle, Generation, Kind, Node, Result, Statfs,
-    SyncMode, UnmountFlags,
+    SyncMode, UnmountFlags, locked,
 };
 use filofs_wire::abi::{
     self, AttrOut, EntryOut, ExtattrctlFlags, ExtattrctlIn, GetattrIn, HandleOfIn, Opcode, ROOT_ID,
@@ -18,7 +18,7 @@ use filofs_wire::request::Operation;
 impl Server {
     /// Known from the handshake, or asked for once (A67).
     pub(super) fn root(&self, cx: &Context<'_>) -> Result<Entry> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let root = match &link.terms.first {
                 Some(first) => first.root,
                 None => {
@@ -41,7 +41,7 @@ impl Server {
 
     /// While mounting, the numbers of the handshake (A26, A41).
     pub(super) fn statfs(&self, cx: &Context<'_>, node: &Node) -> Result<Statfs> {
-        self.run(|link| {
+        self.run(cx, |link| {
             if let (Some(first), None) = (&link.terms.first, self.up.get()) {
                 return Ok(first.numbers);
             }
@@ -53,7 +53,7 @@ impl Server {
     }
 
     pub(super) fn sync(&self, cx: &Context<'_>, mode: SyncMode) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let later = match mode {
                 SyncMode::Wait => {
                     let arg = SyncfsIn::default();
@@ -75,7 +75,7 @@ impl Server {
     }
 
     pub(super) fn handle_of(&self, cx: &Context<'_>, node: &Node) -> Result<FileHandle> {
-        self.run(|link| {
+        self.run(cx, |link| {
             // A85, A94: a server that did not ask for handles is not asked.
             if link.terms.handle_size == 0 {
                 return Err(Errno::EOPNOTSUPP.into());
@@ -104,7 +104,7 @@ impl Server {
     }
 
     pub(super) fn node_of(&self, cx: &Context<'_>, handle: &FileHandle) -> Result<Entry> {
-        self.run(|link| {
+        self.run(cx, |link| {
             let most = link.terms.handle_size as usize;
             if most == 0 {
                 return Err(Errno::EOPNOTSUPP.into());
@@ -123,7 +123,7 @@ impl Server {
     }
 
     pub(super) fn recall(&self, cx: &Context<'_>, cookie: Cookie) -> Result<Entry> {
-        self.run(|link| {
+        self.run(cx, |link| {
             if !link.terms.profile.exportable {
                 return Err(Errno::ESTALE.into());
             }
@@ -144,7 +144,7 @@ impl Server {
         node: Option<&Node>,
         how: ExtattrCtl<'_>,
     ) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             if !link.connection.dialect().is_extended() {
                 return Err(Errno::EOPNOTSUPP.into());
             }
@@ -172,7 +172,7 @@ impl Server {
 
     /// The unmount question (A52). A server that does not know it has nothing against it.
     pub(super) fn unmount(&self, cx: &Context<'_>, flags: UnmountFlags) -> Result<()> {
-        self.run(|link| {
+        self.run(cx, |link| {
             if !link.connection.dialect().is_extended() || link.connection.is_dead() {
                 return Ok(());
             }
@@ -181,7 +181,7 @@ impl Server {
             let arg = UnmountIn { flags: question, padding: 0 };
             match self.ask(link, cx, 0, &Operation::Unmount { arg }) {
                 // A51, A64: it is gone while it is asked.
-                Err(Fault::Missing | Fault::Died) => Ok(()),
+                Err(Fault::Missing | Fault::Gone | Fault::Died) => Ok(()),
                 reply => self.nothing(link, Opcode::Unmount, 0, &reply?),
             }
         })
@@ -189,13 +189,14 @@ impl Server {
 
     /// The last words to the server.
     pub(super) fn goodbye(&self) {
+        locked(&self.health).over = true;
         let link = self.now();
         if !link.connection.is_dead() {
             let patience = Some(std::time::Duration::from_secs(2));
             let cx = Context::internal();
             let _ = self.ask_within(&link, &cx, 0, &Operation::Destroy, patience);
-            link.connection.die();
         }
+        link.end();
     }
 
     /// The kind of file that the root is.

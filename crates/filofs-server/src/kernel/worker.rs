@@ -2,6 +2,7 @@
 //! to (A121).
 
 use super::connection::{Connection, Unasked};
+use super::link::Link;
 use super::server::Server;
 use filofs::{Context, Cookie, Notice};
 use filofs_wire::abi::{EntryOut, Opcode, OpenOut, OutHeader, ROOT_ID, ReleaseIn};
@@ -9,20 +10,19 @@ use filofs_wire::dirent::read_dirents_plus;
 use filofs_wire::incoming::{Incoming, Notification, fixed};
 use filofs_wire::reply::CreateOut;
 use filofs_wire::request::Operation;
+use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+/// What it gets to do.
+pub(super) type Work = Receiver<Unasked>;
 
 /// How often it looks whether it is still wanted.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Works until the server is gone.
-pub(super) fn work(
-    server: &Weak<Server>,
-    epoch: u64,
-    connection: &Arc<Connection>,
-    work: &Receiver<Unasked>,
-) {
+pub(super) fn work(server: &Weak<Server>, link: &Link, work: &Work) {
+    let connection = &link.connection;
     loop {
         match work.recv_timeout(LOOK) {
             Ok(Unasked::Message(frame)) => {
@@ -30,7 +30,7 @@ pub(super) fn work(
                 if let Ok(Incoming::Notification(notification)) =
                     Incoming::parse(frame.bytes(), connection.dialect())
                 {
-                    heed(&server, epoch, &notification);
+                    heed(&server, link.epoch, &notification);
                 }
             }
             Ok(Unasked::Late(opcode, frame, _)) => {

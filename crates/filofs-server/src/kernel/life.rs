@@ -1,0 +1,160 @@
+//! The life of a server: how it is started, what its end means, and how it is started again.
+
+use super::connection::Connection;
+use super::dump::Dump;
+use super::fault::Fault;
+use super::handshake;
+use super::link::{Keep, Link};
+use super::server::Server;
+use super::worker;
+use super::{Settings, thread};
+use crate::channel::{Channel, MESSAGE_MAX};
+use filofs::{Errno, Notice, Result, locked};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// What happens when a server has died. In each case everybody who waits for it is told at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnExit {
+    /// The mount goes, as with puffs (A64). Callers see ENXIO.
+    Unmount,
+    /// The mount stays, and every operation that needs the server is EIO.
+    Fail,
+    /// It is started again. Nodes are found by their names or handles, open files are opened
+    /// again, and callers wait.
+    Restart,
+}
+
+/// How a server is started, each time.
+pub trait Starter: Send + Sync {
+    /// Starts it. Errors: why not, for a person.
+    fn start(&self) -> std::result::Result<Started, String>;
+}
+
+/// A server that was started, or connected to.
+pub struct Started {
+    /// The way to it.
+    pub channel: Channel,
+    /// What ends its process when it is dropped.
+    pub keep: Keep,
+}
+
+/// How often a server died lately, and what that means.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    deaths: Vec<Instant>,
+    /// It dies all the time: nobody waits for it.
+    pub(super) degraded: bool,
+    /// Nobody will start it again.
+    pub(super) over: bool,
+}
+
+impl Health {
+    /// Deaths in a minute before callers are no longer kept waiting.
+    const MANY: usize = 30;
+    const MINUTE: Duration = Duration::from_secs(60);
+    const SHORTEST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    /// It has died. How long to wait before it is started again.
+    fn died(&mut self) -> Duration {
+        let now = Instant::now();
+        self.deaths.retain(|at| now.duration_since(*at) < Self::MINUTE);
+        self.deaths.push(now);
+        self.degraded = self.deaths.len() >= Self::MANY;
+        // The first few times at once: a caller is waiting.
+        let doublings = self.deaths.len().saturating_sub(4).min(9) as u32;
+        (Self::SHORTEST * 2_u32.pow(doublings)).min(Self::LONGEST)
+    }
+}
+
+/// Starts a server, or starts it again, and greets it.
+pub(super) fn begin(
+    starter: &dyn Starter,
+    settings: &Settings,
+    epoch: u64,
+) -> std::result::Result<(Arc<Link>, worker::Work), String> {
+    let Started { channel, keep } = starter.start()?;
+    let (to_worker, work) = sync_channel(Server::MOST_UNASKED);
+    let dump = settings.trace_messages.then(|| Dump::new(&settings.name));
+    let connection = Connection::new(&settings.name, channel, MESSAGE_MAX, to_worker, dump)
+        .map_err(|errno| errno.text().to_owned())?;
+    match handshake::greet(&connection, settings.start_patience) {
+        Ok(terms) => Ok((Arc::new(Link::new(epoch, connection, terms, keep)), work)),
+        Err(fault) => {
+            connection.die();
+            drop(keep);
+            Err(match fault {
+                Fault::Errno(Errno::EINVAL) => "its mount arguments are refused".into(),
+                Fault::Errno(errno) => format!("it answers INIT with: {errno}"),
+                Fault::Missing => "it does not know INIT".into(),
+                Fault::Gone | Fault::Died => "it ended before it answered INIT".into(),
+                Fault::Late => {
+                    let secs = settings.start_patience.as_secs();
+                    format!("it does not answer INIT; waited {secs} s")
+                }
+            })
+        }
+    }
+}
+
+/// Starts the threads of one life of the server: one that reads while nobody waits for an answer,
+/// and one that does what it asks; the latter sees its end.
+pub(super) fn attend(server: &Arc<Server>, link: &Arc<Link>, work: worker::Work) -> Result<()> {
+    let watched = link.connection.clone();
+    thread("watch", move || watched.watch())?;
+    let (server, link) = (Arc::downgrade(server), link.clone());
+    thread("work", move || {
+        worker::work(&server, &link, &work);
+        link.end();
+        ended(&server, link.epoch);
+    })
+}
+
+/// A server has died, or was ended.
+fn ended(server: &Weak<Server>, epoch: u64) {
+    let Some(strong) = server.upgrade() else { return };
+    if locked(&strong.health).over {
+        return;
+    }
+    log::error!("{}: the file server has ended", strong.name);
+    match strong.settings.on_exit {
+        OnExit::Unmount => {
+            if let Some(up) = strong.up.get() {
+                up.send(Notice::Unmount);
+            }
+        }
+        OnExit::Fail => {}
+        OnExit::Restart => {
+            drop(strong);
+            start_again(server, epoch + 1);
+        }
+    }
+}
+
+/// Starts the server again, as often as it takes, while anybody has a use for it.
+fn start_again(server: &Weak<Server>, epoch: u64) {
+    loop {
+        let Some(strong) = server.upgrade() else { return };
+        let Some(starter) = &strong.starter else { return };
+        let pause = locked(&strong.health).died();
+        if locked(&strong.health).over {
+            return;
+        }
+        let begun = begin(&**starter, &strong.settings, epoch);
+        match begun {
+            Ok((link, work)) => {
+                if strong.replace(link.clone()) && attend(&strong, &link, work).is_err() {
+                    link.end();
+                    continue;
+                }
+                log::warn!("{}: the file server was started again", strong.name);
+                return;
+            }
+            Err(why) => log::error!("{}: cannot be started again: {why}", strong.name),
+        }
+        drop(strong);
+        std::thread::sleep(pause);
+    }
+}
