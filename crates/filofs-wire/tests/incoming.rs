@@ -1,6 +1,6 @@
 //! What a server sends: calls byte by byte, and every way to be wrong.
 #![cfg(target_endian = "little")]
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may be blunt")]
+#![expect(clippy::expect_used, reason = "a test may be blunt")]
 
 #[path = "common/hex.rs"]
 mod hex;
