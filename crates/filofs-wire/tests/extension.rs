@@ -1,7 +1,7 @@
 //! filo's extension: its messages byte by byte, as docs/protocol.md has them, and what is refused.
 //! Little-endian machines only.
 #![cfg(target_endian = "little")]
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may be blunt")]
+#![expect(clippy::expect_used, reason = "a test may be blunt")]
 
 #[path = "common/hex.rs"]
 mod hex;

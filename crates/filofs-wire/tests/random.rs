@@ -24,6 +24,9 @@ fn message(random: &mut Random, dialect: Dialect) -> Vec<u8> {
         let number = if random.one_in(4) { random.next() as u32 >> random.below(32) } else { 0 };
         body.extend_from_slice(&number.to_ne_bytes());
     }
+    if opcode == Opcode::Extattrctl {
+        body[8] |= 2; // HAS_NAME
+    }
     for _ in 0..names {
         body.extend_from_slice(&random.name());
         body.push(0);
@@ -72,7 +75,7 @@ fn shape(opcode: Opcode, dialect: Dialect) -> (usize, usize, Option<(usize, usiz
         Opcode::BatchForget => (8, 0, Some((0, 16))),
         Opcode::Removemapping => (4, 0, Some((0, 16))),
         Opcode::Getattr | Opcode::Fsync | Opcode::Fsyncdir | Opcode::Bmap => (16, 0, None),
-        Opcode::Mknod | Opcode::Create | Opcode::Tmpfile => (16, 1, None),
+        Opcode::Mknod | Opcode::Create | Opcode::Tmpfile | Opcode::Extattrctl => (16, 1, None),
         Opcode::Rename2 => (16, 2, None),
         Opcode::Setxattr if dialect.long_setxattr() => (16, 1, Some((0, 1))),
         Opcode::Setxattr => (8, 1, Some((0, 1))),
@@ -93,7 +96,6 @@ fn shape(opcode: Opcode, dialect: Dialect) -> (usize, usize, Option<(usize, usiz
         Opcode::Init => (64, 0, None),
         Opcode::Setattr => (88, 0, None),
         Opcode::NodeOf => (8, 0, Some((0, 1))),
-        Opcode::Extattrctl => (16, 1, None),
         Opcode::Error => (24, 0, Some((16, 1))),
     }
 }

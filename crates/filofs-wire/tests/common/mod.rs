@@ -85,7 +85,9 @@ fn check_request(request: &Request<'_>, bytes: &[u8]) {
             assert!(arg.size <= XATTR_SIZE_MAX);
         }
         Operation::Listxattr { arg } => assert!(arg.size <= XATTR_SIZE_MAX),
-        Operation::Removexattr { name } => check_xattr_name(name),
+        Operation::Removexattr { name } | Operation::Extattrctl { name: Some(name), .. } => {
+            check_xattr_name(name);
+        }
         Operation::Read { arg } => {
             assert!(arg.size <= TRANSFER_MAX);
             assert!(arg.offset <= OFFSET_MAX - u64::from(arg.size));
@@ -108,7 +110,6 @@ fn check_request(request: &Request<'_>, bytes: &[u8]) {
         Operation::BatchForget { nodes } => assert_eq!(nodes.iter().count(), nodes.len()),
         Operation::Removemapping { parts } => assert_eq!(parts.iter().count(), parts.len()),
         Operation::NodeOf { handle } => assert!(handle.len() <= 1020),
-        Operation::Extattrctl { name: Some(name), .. } => check_xattr_name(name),
         Operation::Error { text, .. } => assert!(text.len() <= 256),
         Operation::Response { data, .. } => assert!(data.len() <= 256 << 10),
         _ => {}
