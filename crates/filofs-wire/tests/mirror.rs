@@ -8,13 +8,14 @@ mod random;
 mod server;
 
 use filofs_wire::abi::{
-    AttrOut, BmapOut, CALL_ID, CallCode, CopyFileRangeOut, EntryOut, FlushCall, HandleOfOut,
-    InitOut, IoctlFlags, IoctlOut, Kstatfs, LkOut, LseekOut, MountArguments, NotifyCode, OpenOut,
-    OutHeader, PollOut, StatfsOut, StatxOut, WriteOut,
+    AttrOut, BmapOut, CALL_ID, CallCode, CopyFileRangeOut, EntryOut, FlushCall, FlushWhat,
+    HandleOfOut, InitOut, IoctlFlags, IoctlOut, Kstatfs, LkOut, LseekOut, MountArguments,
+    NotifyCode, OpenOut, OutHeader, PollOut, StatfsOut, StatxOut, WriteOut,
 };
+use filofs_wire::call;
 use filofs_wire::dialect::Dialect;
 use filofs_wire::errno::ReplyErrno;
-use filofs_wire::incoming::{self, Incoming};
+use filofs_wire::incoming::{self, Call, Incoming};
 use filofs_wire::reply::{self, CreateOut};
 use random::Random;
 use zerocopy::{FromBytes, IntoBytes};
@@ -107,6 +108,45 @@ fn what_replies_say_is_read_back() {
             panic!("no reply");
         };
         assert_eq!(incoming::outcome(error, body), Some(Err(errno)));
+    }
+}
+
+#[test]
+fn what_the_extension_says_is_read_back() {
+    let random = &mut Random::from_environment();
+    for _ in 0..500 {
+        let (id, unique) = (random.next() >> 1 | 1, random.next());
+        let flush = FlushCall { what: random.below(5) as u32, ..any(random) };
+        let what = FlushWhat::from_number(flush.what).expect("below 5");
+        let FlushCall { nodeid, start, end, .. } = flush;
+        let flushed = Call::Flush { nodeid, what, start, end };
+        for (message, id, call) in [
+            (call::flush(Some(id), flush).as_bytes().to_vec(), Some(id), flushed),
+            (call::flush(None, flush).as_bytes().to_vec(), None, flushed),
+            (call::unmount(Some(id)).as_bytes().to_vec(), Some(id), Call::Unmount),
+            (call::unmount(None).as_bytes().to_vec(), None, Call::Unmount),
+            (call::arguments(id).as_bytes().to_vec(), Some(id), Call::Arguments),
+            (call::groups(id, unique).as_bytes().to_vec(), Some(id), Call::Groups { unique }),
+        ] {
+            let id = id.map(|id| CALL_ID | id);
+            let read = Incoming::parse(&message, Dialect::BEFORE_INIT.extended());
+            assert_eq!(read, Ok(Incoming::Call { id, call }));
+        }
+
+        let (init, arguments) = (any(random), arguments(random));
+        let message = reply::init_extended(id, init, arguments);
+        let read = incoming::init(body(message.as_bytes(), id));
+        assert_eq!(read, Some((init, arguments.as_bytes())));
+
+        let len = random.below(100) as u32;
+        let handle = random.bytes(len as usize);
+        let head = reply::handle_of(id, len, true).expect("short");
+        let bytes = [head.as_bytes(), &handle].concat();
+        let read = incoming::handle_of(body(&bytes, id), len);
+        assert_eq!(read, Some((len, Some(handle.as_slice()))));
+        let head = reply::handle_of(id, len + 1, false).expect("short");
+        let read = incoming::handle_of(body(head.as_bytes(), id), len);
+        assert_eq!(read, Some((len + 1, None)));
     }
 }
 
