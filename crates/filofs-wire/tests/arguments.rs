@@ -1,5 +1,5 @@
 //! The checks of a mount's arguments, by the items of puffs' behaviour that they come from.
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may be blunt")]
+#![expect(clippy::expect_used, clippy::large_types_passed_by_value, reason = "a test may be blunt")]
 
 use filofs_wire::abi::{Attr, EntryOut, HandleFlags, MountArguments, MountFlags, Opcode};
 use filofs_wire::arguments::BadArguments;

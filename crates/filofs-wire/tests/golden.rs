@@ -3,6 +3,9 @@
 #![cfg(target_endian = "little")]
 #![expect(clippy::expect_used, reason = "a test may be blunt")]
 
+#[path = "common/hex.rs"]
+mod hex;
+
 use filofs_wire::abi::{
     Answer, Attr, AttrOut, EntryOut, FileLock, InHeader, InitFlags, InitOut, IoctlFlags, IoctlOut,
     Kstatfs, Opcode, OpenOut, OpenOutFlags, SetxattrFlags, SetxattrIn, StatxOut,
@@ -15,6 +18,7 @@ use filofs_wire::name::{Name, XattrName};
 use filofs_wire::notify;
 use filofs_wire::reply;
 use filofs_wire::request::{Operation, Request};
+use hex::hex;
 
 fn name(bytes: &[u8]) -> Name<'_> {
     Name::new(bytes).expect("a name")
@@ -22,16 +26,6 @@ fn name(bytes: &[u8]) -> Name<'_> {
 
 fn dialect(flags: InitFlags) -> Dialect {
     Dialect::new(45, flags).expect("7.45 is spoken")
-}
-
-/// Two hexadecimal digits a byte; blanks mean nothing.
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| c.to_digit(16).expect("a hexadecimal digit") as u8)
-        .collect();
-    digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
 }
 
 #[test]

@@ -3,66 +3,15 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may be blunt")]
 
 mod common;
-
-use std::time::{SystemTime, UNIX_EPOCH};
+#[path = "common/random.rs"]
+mod random;
 
 use filofs_wire::abi::{InHeader, Opcode};
 use filofs_wire::dialect::Dialect;
+use random::Random;
 use zerocopy::{FromBytes, IntoBytes};
 
 const ROUNDS: usize = 200_000;
-
-/// Marsaglia's xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn from_environment() -> Random {
-        let seed = std::env::var("FILOFS_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            now.map_or(1, |now| now.as_nanos() as u64) | 1
-        });
-        println!("FILOFS_SEED={seed}");
-        Random(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 11) as usize % bound
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
-    }
-
-    /// Mostly a name; sometimes none.
-    fn name(&mut self) -> Vec<u8> {
-        let len = match self.below(8) {
-            0 => self.below(300),
-            1 => 255,
-            _ => 1 + self.below(20),
-        };
-        let mut name: Vec<u8> = (0..len).map(|_| b'a' + self.below(26) as u8).collect();
-        match self.below(20) {
-            0 => name = b"..".to_vec(),
-            1 => name = b".".to_vec(),
-            2 => name.push(b'/'),
-            3 => name = self.bytes(len),
-            _ => {}
-        }
-        name
-    }
-}
 
 /// A message whose body has the right shape for its opcode, with random content; sizes inside it
 /// are right more often than not.
@@ -74,6 +23,9 @@ fn message(random: &mut Random, dialect: Dialect) -> Vec<u8> {
     for _ in 0..fixed / 4 {
         let number = if random.one_in(4) { random.next() as u32 >> random.below(32) } else { 0 };
         body.extend_from_slice(&number.to_ne_bytes());
+    }
+    if opcode == Opcode::Extattrctl {
+        body[8] |= 2; // HAS_NAME
     }
     for _ in 0..names {
         body.extend_from_slice(&random.name());
@@ -123,7 +75,7 @@ fn shape(opcode: Opcode, dialect: Dialect) -> (usize, usize, Option<(usize, usiz
         Opcode::BatchForget => (8, 0, Some((0, 16))),
         Opcode::Removemapping => (4, 0, Some((0, 16))),
         Opcode::Getattr | Opcode::Fsync | Opcode::Fsyncdir | Opcode::Bmap => (16, 0, None),
-        Opcode::Mknod | Opcode::Create | Opcode::Tmpfile => (16, 1, None),
+        Opcode::Mknod | Opcode::Create | Opcode::Tmpfile | Opcode::Extattrctl => (16, 1, None),
         Opcode::Rename2 => (16, 2, None),
         Opcode::Setxattr if dialect.long_setxattr() => (16, 1, Some((0, 1))),
         Opcode::Setxattr => (8, 1, Some((0, 1))),
@@ -144,7 +96,6 @@ fn shape(opcode: Opcode, dialect: Dialect) -> (usize, usize, Option<(usize, usiz
         Opcode::Init => (64, 0, None),
         Opcode::Setattr => (88, 0, None),
         Opcode::NodeOf => (8, 0, Some((0, 1))),
-        Opcode::Extattrctl => (16, 1, None),
         Opcode::Error => (24, 0, Some((16, 1))),
     }
 }
@@ -176,27 +127,9 @@ fn extensions(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Damages a message in one to four places.
+/// Damages a message, but mostly not its length.
 fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
-    for _ in 0..=random.below(4) {
-        let at = random.below(bytes.len().max(1));
-        match random.below(6) {
-            0 => bytes.truncate(at),
-            1 => bytes.insert(at.min(bytes.len()), random.next() as u8),
-            2 => bytes.extend_from_slice(&random.next().to_ne_bytes()),
-            3 => {
-                let number = [u32::MAX, 0, 1, 0x7fff_ffff, 0x8000_0000][random.below(5)];
-                if let Some(word) = bytes.get_mut(at..at + 4) {
-                    word.copy_from_slice(&number.to_ne_bytes());
-                }
-            }
-            _ => {
-                if let Some(byte) = bytes.get_mut(at) {
-                    *byte ^= 1 << random.below(8);
-                }
-            }
-        }
-    }
+    random.damage(bytes);
     // Otherwise nearly everything would stop at the length.
     if random.below(8) != 0
         && let Ok((mut header, _)) = InHeader::read_from_prefix(bytes)

@@ -3,10 +3,7 @@
 use super::face;
 use super::ledger::Ledger;
 use filofs::{FileHandle, FileSystem};
-use filofs_wire::abi::{
-    EXTENSION_MAGIC, EXTENSION_VERSION, HandleFlags, MountArguments, MountFlags,
-};
-use zerocopy::IntoBytes;
+use filofs_wire::abi::{HandleFlags, MountArguments, MountFlags};
 
 /// The mount's arguments (A8-A42), for messages of at most `longest` bytes; 0 for as long as the
 /// core takes. EPROTO for a root whose attributes no file has.
@@ -17,12 +14,9 @@ pub(super) fn arguments(ledger: &Ledger, longest: u32) -> filofs::Result<MountAr
     flags.set(MountFlags::OWNS_FILES, profile.owns_files);
     flags.set(MountFlags::READ_ONLY, profile.read_only);
     flags.set(MountFlags::IDMAPPED, profile.idmapped);
+    let identity = mount.identity();
     let mut arguments = MountArguments {
-        magic: EXTENSION_MAGIC,
-        version: EXTENSION_VERSION,
         flags,
-        handle_flags: HandleFlags::empty(),
-        handle_size: 0,
         max_message: longest,
         negative_valid: ledger.face.negative_ttl().as_nanos().try_into().unwrap_or(u64::MAX),
         root: ledger.face.entry(mount.root_entry())?,
@@ -31,23 +25,13 @@ pub(super) fn arguments(ledger: &Ledger, longest: u32) -> filofs::Result<MountAr
         // the core remembers.
         operations: [[1; 32]; 2],
         extended_operations: [1; 32],
-        ..MountArguments::default()
+        ..MountArguments::named(&identity.type_name, &identity.from)
     };
     if profile.exportable {
         arguments.handle_flags = HandleFlags::DYNAMIC;
         arguments.handle_size = FileHandle::MAX as u32;
     }
-    fill(&mut arguments.type_name, &mount.identity().type_name);
-    fill(arguments.from_name.as_mut_bytes(), &mount.identity().from);
     Ok(arguments)
-}
-
-/// Puts as much of the text into the field as fits before a NUL.
-fn fill(field: &mut [u8], text: &str) {
-    let room = field.len().saturating_sub(1);
-    for (byte, letter) in field.iter_mut().take(room).zip(text.bytes()) {
-        *byte = letter;
-    }
 }
 
 #[cfg(test)]
@@ -55,12 +39,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_cut_before_the_last_byte() {
-        let mut field = [0; 4];
-        fill(&mut field, "ab");
-        assert_eq!(&field, b"ab\0\0");
-        fill(&mut field, "abcdef");
-        assert_eq!(&field, b"abc\0");
-        fill(&mut [], "x");
+    fn names_are_cleaned_on_the_wire_as_in_a_mount() {
+        // A19, A20: the wire knows nothing of mounts, and so has the rule once more.
+        for byte in 1..=127_u8 {
+            let text = format!("a{}b", char::from(byte));
+            let arguments = MountArguments::named(&text, &text);
+            assert_eq!(arguments.type_name(), filofs::sanitise(&text), "{byte:#x}");
+            assert_eq!(arguments.from_name(), filofs::sanitise(&text), "{byte:#x}");
+        }
+        assert_eq!(MountArguments::named("\u{e4}", "").type_name(), filofs::sanitise("\u{e4}"));
     }
 }

@@ -73,7 +73,8 @@ layout! {
         0 open_id: u64,
         /// See [`OpenOutFlags`].
         8 open_flags: OpenOutFlags,
-        /// The backing file's id, with `PASSTHROUGH`; otherwise 0 (7.40).
+        /// The backing file's id, with `PASSTHROUGH`; otherwise 0 (7.40). From a file server
+        /// [`BACKING_ID_ATTACHED`](super::BACKING_ID_ATTACHED), or 0.
         12 backing_id: i32,
     }
 }

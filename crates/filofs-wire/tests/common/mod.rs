@@ -85,7 +85,9 @@ fn check_request(request: &Request<'_>, bytes: &[u8]) {
             assert!(arg.size <= XATTR_SIZE_MAX);
         }
         Operation::Listxattr { arg } => assert!(arg.size <= XATTR_SIZE_MAX),
-        Operation::Removexattr { name } => check_xattr_name(name),
+        Operation::Removexattr { name } | Operation::Extattrctl { name: Some(name), .. } => {
+            check_xattr_name(name);
+        }
         Operation::Read { arg } => {
             assert!(arg.size <= TRANSFER_MAX);
             assert!(arg.offset <= OFFSET_MAX - u64::from(arg.size));
@@ -107,15 +109,24 @@ fn check_request(request: &Request<'_>, bytes: &[u8]) {
         }
         Operation::BatchForget { nodes } => assert_eq!(nodes.iter().count(), nodes.len()),
         Operation::Removemapping { parts } => assert_eq!(parts.iter().count(), parts.len()),
+        Operation::NodeOf { handle } => assert!(handle.len() <= 1020),
+        Operation::Error { text, .. } => assert!(text.len() <= 256),
+        Operation::Response { data, .. } => assert!(data.len() <= 256 << 10),
         _ => {}
     }
 }
 
 /// What was parsed can be written again, and gives the same operation; where nothing was dropped,
-/// the same bytes.
+/// the same bytes. Data is not copied, and a used buffer is as good as a new one.
 fn check_compose(request: &Request<'_>, bytes: &[u8], dialect: Dialect) {
+    let mut head = vec![0xaa; 3];
+    let tail = compose::split(&mut head, request.header, &request.operation, &[], dialect)
+        .expect("a request that was read fits into a message");
+    let lent = bytes.as_ptr_range();
+    assert!(tail.is_empty() || lent.contains(&tail.as_ptr()));
     let composed = compose::request(request.header, &request.operation, &[], dialect)
         .expect("a request that was read fits into a message");
+    assert_eq!([head.as_slice(), tail].concat(), composed);
     let again = Request::parse(&composed, dialect).expect("what was composed can be parsed");
     assert_eq!(again.operation, request.operation);
     let dropped = matches!(
