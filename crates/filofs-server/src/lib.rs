@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod kernel;
+pub mod launch;
 pub mod serve;
 
 pub use serve::serve;
