@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Every base there is.
 pub(crate) fn bases() -> impl Iterator<Item = &'static Definition> {
-    filofs_bases::BASES.iter().copied()
+    filofs_bases::BASES.iter().chain(filofs_server::BASES).copied()
 }
 
 /// Every layer there is.
@@ -47,6 +47,11 @@ impl ElementSpec {
         if name.is_empty() {
             return Err(Failure::config(format!("'{text}' has no name before the colon")));
         }
+        if let (Some(definition), Some(rest)) = (definition(name).filter(|d| d.is_command), rest) {
+            let (command, options) = split_command(rest, definition.options);
+            let argument = Some(command.to_owned()).filter(|command| !command.is_empty());
+            return Ok(ElementSpec { name: name.to_owned(), argument, options });
+        }
         let mut pieces = rest.map(split_escaped).unwrap_or_default().into_iter().peekable();
         let takes_argument = definition(name).is_none_or(|d| d.argument.is_some());
         let argument = if takes_argument { pieces.next().filter(|p| !p.is_empty()) } else { None };
@@ -76,6 +81,8 @@ impl fmt::Display for ElementSpec {
         if is_base || self.argument.is_some() || !self.options.is_empty() {
             f.write_str(":")?;
         }
+        let is_command = definition(&self.name).is_some_and(|d| d.is_command);
+        let escape = |text: &str| if is_command { text.to_owned() } else { escape(text) };
         let mut pieces: Vec<String> = self.argument.iter().map(|a| escape(a)).collect();
         pieces.extend(self.options.iter().map(|(key, value)| match value {
             Some(value) => format!("{key}={}", escape(value)),
@@ -225,6 +232,28 @@ fn did_you_mean(name: &str, among: impl Iterator<Item = &'static Definition>) ->
     }
 }
 
+/// Takes the options off the end of a command line: whatever comes after a comma, has no blank in
+/// it, and is one that is known. The rest is the command, untouched.
+fn split_command<'a>(
+    mut text: &'a str,
+    known: &[OptionHelp],
+) -> (&'a str, Vec<(String, Option<String>)>) {
+    let mut options = Vec::new();
+    while let Some((command, option)) = text.rsplit_once(',') {
+        let (key, value) = match option.split_once('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (option, None),
+        };
+        let dashed = key.replace('-', "_");
+        if option.contains([' ', '{']) || !known.iter().any(|o| o.key == dashed) {
+            break;
+        }
+        options.insert(0, (key.to_owned(), value));
+        text = command;
+    }
+    (text, options)
+}
+
 /// Splits at commas, and takes the escapes away.
 fn split_escaped(text: &str) -> Vec<String> {
     let mut pieces = vec![Vec::new()];
@@ -291,8 +320,21 @@ mod tests {
     }
 
     #[test]
+    fn the_commas_of_a_command_are_its_own() {
+        let exec = element("exec:sshfs -o idmap=user,uid=0 h\\,st: {},on-exit=fail,sandbox=off");
+        assert_eq!(exec.argument.as_deref(), Some("sshfs -o idmap=user,uid=0 h\\,st: {}"));
+        let option = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+        assert_eq!(exec.options, [option("on-exit", "fail"), option("sandbox", "off")]);
+        // A word that only looks like an option belongs to the command.
+        let exec = element("exec:sshfs -o reconnect,timeout=3 host: {}");
+        assert_eq!(exec.argument.as_deref(), Some("sshfs -o reconnect,timeout=3 host: {}"));
+        assert_eq!(element("server:unix=/run/x").argument.as_deref(), Some("unix=/run/x"));
+    }
+
+    #[test]
     fn what_is_printed_reads_back() {
-        for text in ["dir:/srv/my\\,photos\\040x,xdev=deny", "mem:size=2g,mode=1777", "null"] {
+        for text in [
+            "exec:bindfs -o a,b /srv {},on-exit=fail","dir:/srv/my\\,photos\\040x,xdev=deny", "mem:size=2g,mode=1777", "null"] {
             assert_eq!(element(text).to_string(), text);
             assert_eq!(element(&element(text).to_string()), element(text));
         }

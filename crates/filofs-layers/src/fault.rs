@@ -92,6 +92,7 @@ pub const DEFINITION: Definition = Definition {
     name: "fault",
     summary: "makes the Nth call of an operation fail, fall short or take its time",
     argument: None,
+    is_command: false,
     options: plan::OPTIONS,
     role: Role::Layer(|options| Ok(Box::new(Fault::new(Plan::read(options)?)))),
 };

@@ -17,6 +17,7 @@ pub const DEFINITION: Definition = Definition {
     name: "null",
     summary: "does nothing; the template for layers of your own",
     argument: None,
+    is_command: false,
     options: &[],
     role: Role::Layer(|_| Ok(Box::new(Null))),
 };

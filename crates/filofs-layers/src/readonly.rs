@@ -88,6 +88,7 @@ pub const DEFINITION: Definition = Definition {
     name: "readonly",
     summary: "refuses every change with EROFS; special files stay usable",
     argument: None,
+    is_command: false,
     options: &[],
     role: Role::Layer(|_| Ok(Box::new(ReadOnly))),
 };

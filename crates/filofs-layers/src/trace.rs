@@ -64,6 +64,7 @@ pub const DEFINITION: Definition = Definition {
     name: "trace",
     summary: "writes a line for each operation: caller, names, errno, microseconds",
     argument: None,
+    is_command: false,
     options: &[
         OptionHelp { key: "file", value: "PATH", help: "append to this file (default: stderr)" },
         OptionHelp { key: "slow_ms", value: "N", help: "only operations that took at least N ms" },

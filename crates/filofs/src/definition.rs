@@ -13,6 +13,9 @@ pub struct Definition {
     pub summary: &'static str,
     /// What the text before the first option means (`dir:/srv`), or `None` if there is none.
     pub argument: Option<&'static str>,
+    /// The argument is a command line. It is taken as it is written: backslashes and commas in it
+    /// are the command's. Options come after it, each without a blank.
+    pub is_command: bool,
     /// Its options.
     pub options: &'static [OptionHelp],
     /// Base or layer, and how to build it.
@@ -94,6 +97,16 @@ impl Options {
             Some(value) => Ok(value),
             None => Ok(None),
         }
+    }
+
+    /// Takes all values of a key that may be given several times. An error for a key without a
+    /// value.
+    pub fn values(&mut self, key: &str) -> Result<Vec<String>, SetupError> {
+        let (mine, others) = std::mem::take(&mut self.pairs).into_iter().partition(|(k, _)| k == key);
+        self.pairs = others;
+        let mine: Vec<(String, Option<String>)> = mine;
+        let missing = || SetupError::new(format!("option '{key}' needs a value"));
+        mine.into_iter().map(|(_, value)| value.ok_or_else(missing)).collect()
     }
 
     /// Takes a switch: `key`, `key=yes`, `key=no`.

@@ -22,6 +22,7 @@ pub const DEFINITION: Definition = Definition {
     name: "dir",
     summary: "a directory of the host",
     argument: Some("the directory"),
+    is_command: false,
     options: OPTIONS,
     role: Role::Base(build),
 };

@@ -11,6 +11,7 @@ pub const DEFINITION: Definition = Definition {
     name: "mem",
     summary: "files in memory, gone with the mount",
     argument: None,
+    is_command: false,
     options: OPTIONS,
     role: Role::Base(build),
 };

@@ -37,7 +37,7 @@ pub struct Started {
     /// The way to it.
     pub channel: Channel,
     /// What ends its process when it is dropped.
-    pub keep: Keep,
+    pub keep: Box<dyn Keep>,
 }
 
 /// How often a server died lately, and what that means.
@@ -84,8 +84,7 @@ pub(super) fn begin(
         Ok(terms) => Ok((Arc::new(Link::new(epoch, connection, terms, keep)), work)),
         Err(fault) => {
             connection.die();
-            drop(keep);
-            Err(match fault {
+            let why = match fault {
                 Fault::Errno(Errno::EINVAL) => "its mount arguments are refused".into(),
                 Fault::Errno(errno) => format!("it answers INIT with: {errno}"),
                 Fault::Missing => "it does not know INIT".into(),
@@ -94,7 +93,10 @@ pub(super) fn begin(
                     let secs = settings.start_patience.as_secs();
                     format!("it does not answer INIT; waited {secs} s")
                 }
-            })
+            };
+            let words = keep.last_words();
+            let words = words.trim();
+            Err(if words.is_empty() { why } else { format!("{why}; its last words: {words}") })
         }
     }
 }

@@ -1,0 +1,207 @@
+//! The bases that are other processes, as the command knows them.
+
+use crate::channel::Channel;
+use crate::kernel::{Keep, KernelHalf, OnExit, Settings, Started, Starter};
+use crate::launch::{Program, Running, Sandbox};
+use crate::serve::CHANNEL;
+use crate::words;
+use filofs::{Definition, FileSystem, OptionHelp, Options, Role, SetupError};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `server:` on the command line.
+pub const SERVER: Definition = Definition {
+    name: "server",
+    summary: "a file server in another process, started here or listening at a socket",
+    argument: Some("PROGRAM WORDS.. or unix=SOCKET"),
+    is_command: true,
+    options: &[
+        ON_EXIT,
+        TIMEOUT,
+        START_TIMEOUT,
+        OptionHelp {
+            key: "peer",
+            value: "UID",
+            help: "unix=: the user the server must run as (default: us or root)",
+        },
+        TRACE_MESSAGES,
+        SANDBOX,
+        ALLOW,
+        READ,
+        NET,
+        MEMORY,
+    ],
+    role: Role::Base(server),
+};
+
+const ON_EXIT: OptionHelp = OptionHelp {
+    key: "on_exit",
+    value: "restart|fail|unmount",
+    help: "what its death means (default: restart what was started here, else unmount)",
+};
+const TIMEOUT: OptionHelp = OptionHelp {
+    key: "timeout",
+    value: "SECONDS",
+    help: "how long an answer may take; 0 for ever (default: 60)",
+};
+const START_TIMEOUT: OptionHelp = OptionHelp {
+    key: "start_timeout",
+    value: "SECONDS",
+    help: "how long it may take to be ready (default: 20)",
+};
+const TRACE_MESSAGES: OptionHelp = OptionHelp {
+    key: "trace_messages",
+    value: "",
+    help: "write every message to the log, both ways",
+};
+const SANDBOX: OptionHelp = OptionHelp {
+    key: "sandbox",
+    value: "strict|loose|off",
+    help: "what a program started here may do (default: loose)",
+};
+const ALLOW: OptionHelp = OptionHelp {
+    key: "allow",
+    value: "PATH",
+    help: "sandbox=strict: what lies there is its own (several times)",
+};
+const READ: OptionHelp = OptionHelp {
+    key: "read",
+    value: "PATH",
+    help: "sandbox=strict: what lies there it may read (several times)",
+};
+const NET: OptionHelp = OptionHelp {
+    key: "net",
+    value: "yes|no",
+    help: "whether it has a network (default: no if strict, else yes)",
+};
+const MEMORY: OptionHelp = OptionHelp {
+    key: "memory",
+    value: "SIZE",
+    help: "the most memory of each of its processes (default: no limit)",
+};
+
+fn server(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
+    let argument = options.argument().ok_or_else(|| {
+        SetupError::new("say which, as in 'server:./my-server' or 'server:unix=/run/my.sock'")
+    })?;
+    let peer = options.number("peer")?;
+    if let Some(path) = argument.strip_prefix("unix=") {
+        let settings = settings(options, &argument, OnExit::Unmount)?;
+        let at = Listening { path: path.into(), peer };
+        return start(Box::new(at), &settings);
+    }
+    let words = words(&argument)?;
+    let name = words.first().cloned().unwrap_or_default();
+    let name = name.rsplit('/').next().unwrap_or_default();
+    let settings = settings(options, name, OnExit::Restart)?;
+    let sandbox = sandbox(options)?;
+    start(Box::new(Spawned { name: name.to_owned(), words, sandbox }), &settings)
+}
+
+fn start(
+    starter: Box<dyn Starter>,
+    settings: &Settings,
+) -> Result<Arc<dyn FileSystem>, SetupError> {
+    Ok(Arc::new(KernelHalf::start(starter, settings).map_err(SetupError::new)?))
+}
+
+/// How a server is treated, from the options all of them have.
+pub(crate) fn settings(
+    options: &mut Options,
+    name: &str,
+    on_exit: OnExit,
+) -> Result<Settings, SetupError> {
+    let on_exit = match options.value("on_exit")?.as_deref() {
+        None => on_exit,
+        Some("restart") => OnExit::Restart,
+        Some("fail") => OnExit::Fail,
+        Some("unmount") => OnExit::Unmount,
+        Some(other) => {
+            let text = format!("option 'on_exit': '{other}' is not restart, fail or unmount");
+            return Err(SetupError::new(text));
+        }
+    };
+    let default = Settings::default();
+    let patience = match options.number("timeout")? {
+        None => default.patience,
+        Some(0) => None,
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+    };
+    let start_patience =
+        options.number("start_timeout")?.map_or(default.start_patience, Duration::from_secs);
+    let trace_messages = options.switch("trace_messages")?;
+    Ok(Settings { name: name.to_owned(), start_patience, patience, on_exit, trace_messages })
+}
+
+/// What a program may do, from the options.
+pub(crate) fn sandbox(options: &mut Options) -> Result<Sandbox, SetupError> {
+    let mut sandbox = Sandbox::default();
+    for key in ["sandbox", "allow", "read", "net", "memory"] {
+        for value in options.values(key)? {
+            sandbox.set(key, value.as_ref()).map_err(SetupError::new)?;
+        }
+    }
+    sandbox.check().map_err(SetupError::new)?;
+    Ok(sandbox)
+}
+
+/// A program written with [`crate::serve`], started by us.
+struct Spawned {
+    name: String,
+    words: Vec<String>,
+    sandbox: Sandbox,
+}
+
+impl Starter for Spawned {
+    fn start(&self) -> Result<Started, String> {
+        let (channel, theirs) = Channel::pair().map_err(|errno| errno.to_string())?;
+        let running = Program::new(&self.name, self.words.iter())
+            .env(CHANNEL, crate::launch::CHANNEL_FD.to_string())
+            .channel(theirs)
+            .sandbox(self.sandbox.clone())
+            .start()
+            .map_err(|error| error.to_string())?;
+        Ok(Started { channel, keep: Box::new(running) })
+    }
+}
+
+impl Keep for Running {
+    fn last_words(&self) -> String {
+        // It may be about to say why it ends.
+        self.wait_at_most(Duration::from_millis(500));
+        Running::last_words(self)
+    }
+}
+
+/// A server that listens at a Unix socket of type SOCK_SEQPACKET.
+struct Listening {
+    path: PathBuf,
+    peer: Option<u32>,
+}
+
+impl Starter for Listening {
+    fn start(&self) -> Result<Started, String> {
+        let shown = self.path.display();
+        let channel = dial(&self.path).map_err(|errno| format!("socket '{shown}': {errno}"))?;
+        let peer = channel.peer().map_err(|errno| format!("socket '{shown}': {errno}"))?;
+        let (uid, us) = (peer.uid.as_raw(), rustix::process::geteuid().as_raw());
+        let trusted = self.peer.map_or(uid == us || uid == 0, |wanted| uid == wanted);
+        if !trusted {
+            return Err(format!(
+                "socket '{shown}' is served by user {uid}; if that is right, say peer={uid}"
+            ));
+        }
+        Ok(Started { channel, keep: Box::new(()) })
+    }
+}
+
+fn dial(path: &Path) -> Result<Channel, rustix::io::Errno> {
+    let socket =
+        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Channel::over(socket)
+}
