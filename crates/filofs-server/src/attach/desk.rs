@@ -34,7 +34,7 @@ pub(super) enum Event {
 pub(super) struct Desk {
     listener: OwnedFd,
     place: Place,
-    /// Our end once more, to end the channel.
+    /// Our end once more, to shut it.
     ours: OwnedFd,
     /// The program's end, until it is given out.
     theirs: Option<OwnedFd>,
@@ -131,14 +131,12 @@ impl Desk {
         if let Err(error) = self.place.look_mounted() {
             log::warn!("a mount point cannot be made to look mounted: {error}");
         }
-        match slip::yes(caller, Some(theirs.as_fd())) {
-            Ok(()) => Some(MountOptions::parse(options)),
-            Err(_) => {
-                // The stand-in is gone; the program may try again.
-                self.theirs = Some(theirs);
-                None
-            }
+        if slip::yes(caller, Some(theirs.as_fd())).is_err() {
+            // The stand-in is gone; the program may try again.
+            self.theirs = Some(theirs);
+            return None;
         }
+        Some(MountOptions::parse(options))
     }
 }
 
@@ -225,8 +223,9 @@ mod tests {
         eventfd(0, EventfdFlags::CLOEXEC).unwrap()
     }
 
-    fn soon() -> Option<Instant> {
-        Some(Instant::now() + FOREVER)
+    /// Answers whoever asks, for as long as anything here may take.
+    fn attend(desk: &mut Desk) -> Event {
+        desk.attend(nobody().as_fd(), Some(Instant::now() + FOREVER)).unwrap()
     }
 
     #[test]
@@ -234,7 +233,7 @@ mod tests {
         let (mut desk, ours, at) = desk();
         std::thread::scope(|scope| {
             let program = scope.spawn(|| ask(&at, &["-o", "ro,fsname=x"]).unwrap());
-            let event = desk.attend(nobody().as_fd(), soon()).unwrap();
+            let event = attend(&mut desk);
             let Event::Mounted(options) = event else { panic!("{event:?}") };
             assert!(options.read_only() && options.value("fsname") == Some("x"));
             let theirs = Channel::over(program.join().unwrap()).unwrap();
@@ -258,7 +257,7 @@ mod tests {
                 assert!(!early.join().unwrap(), "unmounted what was not mounted");
                 ask(&at, &[]).unwrap()
             });
-            desk.attend(nobody().as_fd(), soon()).unwrap();
+            attend(&mut desk);
             let theirs = Channel::over(program.join().unwrap()).unwrap();
             let desk = desk.stay_open().unwrap();
             assert!(unmount());
@@ -297,7 +296,7 @@ mod tests {
                 drop(theirs);
                 end
             });
-            let event = desk.attend(nobody().as_fd(), soon()).unwrap();
+            let event = attend(&mut desk);
             assert!(matches!(event, Event::Mounted(_)), "{event:?}");
             program.join().unwrap();
         });
@@ -309,7 +308,7 @@ mod tests {
         let past = Some(Instant::now());
         assert!(matches!(desk.attend(nobody().as_fd(), past), Ok(Event::Late)));
         let ended = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
-        assert!(matches!(desk.attend(ended.as_fd(), soon()), Ok(Event::Other)));
+        assert!(matches!(desk.attend(ended.as_fd(), None), Ok(Event::Other)));
         // Who calls and says nothing, or nonsense, is sent away; the desk stays open.
         let socket = at.with_file_name("attach");
         let open = desk.stay_open().unwrap();

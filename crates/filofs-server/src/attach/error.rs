@@ -1,5 +1,6 @@
 //! `AttachError`: why a foreign program does not serve.
 
+use crate::launch::{LaunchError, one_line};
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -17,6 +18,9 @@ pub enum AttachError {
     NoCommand,
     /// The command has no `{}`.
     NoMountPoint,
+    /// The program could not be started, or ended before it asked to be mounted; with its last
+    /// words.
+    Launch(LaunchError),
     /// The program runs, but has not asked to be mounted.
     NeverAsked {
         /// Its name.
@@ -48,9 +52,14 @@ impl fmt::Display for AttachError {
                 "the command needs a {{}} where its mount point belongs, as in \
                  'sshfs host:/data {{}}'"
             ),
+            AttachError::Launch(error) => error.fmt(f),
             AttachError::NeverAsked { program, after, last_words } => {
                 write!(f, "{program} has not mounted anything in {} s", after.as_secs())?;
-                if last_words.is_empty() { Ok(()) } else { write!(f, "; it said: {last_words}") }
+                if last_words.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, "; it said: {}", one_line(last_words))
+                }
             }
             AttachError::System { what, error } => write!(f, "cannot {what}: {error}"),
         }
@@ -58,6 +67,12 @@ impl fmt::Display for AttachError {
 }
 
 impl std::error::Error for AttachError {}
+
+impl From<LaunchError> for AttachError {
+    fn from(error: LaunchError) -> AttachError {
+        AttachError::Launch(error)
+    }
+}
 
 /// For `map_err`: what was tried.
 pub(super) fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> AttachError {

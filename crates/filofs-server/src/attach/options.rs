@@ -1,7 +1,7 @@
 //! The options that a program asks to be mounted with.
 
-/// Longest list of options in bytes. mount(2) takes a page, fusermount3(1) hardly more.
-pub(super) const OPTIONS_MAX: usize = 16 << 10;
+/// Longest list of options in bytes. mount(2) itself takes a page of 4096.
+pub(super) const OPTIONS_MAX: usize = 8 << 10;
 
 /// The options that a program gave to fusermount3(1), in their order: `ro`, `fsname=NAME`, ...
 ///

@@ -52,6 +52,11 @@ impl Place {
         NAMES.iter().try_for_each(|name| symlink(stand_in, self.programs().join(name)))
     }
 
+    /// All of it.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// What the program is told to mount on: an empty directory.
     pub(super) fn mount_point(&self) -> PathBuf {
         self.dir.join(MOUNT_POINT)
