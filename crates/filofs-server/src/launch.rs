@@ -66,6 +66,7 @@ mod words;
 
 pub use door::door;
 pub use error::LaunchError;
+pub(crate) use error::one_line;
 pub use program::Program;
 pub use running::Running;
 pub use sandbox::{Profile, Sandbox};

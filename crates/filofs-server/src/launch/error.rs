@@ -96,6 +96,6 @@ impl fmt::Display for LaunchError {
 impl std::error::Error for LaunchError {}
 
 /// Several lines as one.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -122,6 +122,7 @@ fn programs(profile: Profile, machine: TargetArch) -> Result<Vec<BpfProgram>, Ba
     for call in [libc::SYS_unshare, libc::SYS_clone] {
         refused.insert(call, namespaces.clone());
     }
+    refused.insert(libc::SYS_fcntl, vec![larger_pipes()?]);
     foreign_numbers(&mut refused);
     // Its flags are in memory, where a filter does not look. Without it libc takes clone.
     let mut missing = always(&[libc::SYS_clone3]);
@@ -147,6 +148,17 @@ fn has_flag(flag: i32) -> Result<SeccompRule, BackendError> {
     let flag = u64::from(flag as u32);
     let same = SeccompCmpOp::MaskedEq(flag);
     SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, same, flag)?])
+}
+
+/// A rule that matches an fcntl(2) that gives a pipe another size than the usual 16 pages.
+///
+/// libfuse and go-fuse splice large replies out of a pipe, and a reply is to be one message of the
+/// channel: but Linux makes a message of every 16 pages (`splice_to_socket`). With pipes that do
+/// not grow, which they know from `/proc/sys/fs/pipe-max-size`, both write larger replies instead.
+fn larger_pipes() -> Result<SeccompRule, BackendError> {
+    let command = libc::F_SETPIPE_SZ as u64;
+    let (length, same) = (SeccompCmpArgLen::Dword, SeccompCmpOp::Eq);
+    SeccompRule::new(vec![SeccompCondition::new(1, length, same, command)?])
 }
 
 /// The x32 calls, which are the same kind of machine to a filter: the usual numbers with one more

@@ -82,6 +82,9 @@ fn refused() {
         // Without a signal for the parent; it would be a new process if it were allowed.
         say("clone", call(libc::SYS_clone, flag.into()));
     }
+    let (pipe, _other_end) = rustix::pipe::pipe().unwrap();
+    let grown = rustix::pipe::fcntl_setpipe_size(&pipe, 1 << 17);
+    say("a larger pipe", grown.map_or_else(|errno| errno.raw_os_error(), |_| 0));
 }
 
 fn allowed() {
