@@ -23,11 +23,16 @@ mod umount;
 use clap::Parser;
 use cli::{Cli, Verb};
 use exit::{Exit, Failure, mount_helper_code};
+use filofs_server::{attach, launch};
 use helper::HelperCall;
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Other lives of this program: it starts others, and stands in for fusermount among them.
+    if let Some(code) = launch::door().or_else(|| attach::door(std::env::args_os())) {
+        return code;
+    }
     let arguments: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(code) = guardian::life(&arguments) {

@@ -334,7 +334,11 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back() {
         for text in [
-            "exec:bindfs -o a,b /srv {},on-exit=fail","dir:/srv/my\\,photos\\040x,xdev=deny", "mem:size=2g,mode=1777", "null"] {
+            "exec:bindfs -o a,b /srv {},on-exit=fail",
+            "dir:/srv/my\\,photos\\040x,xdev=deny",
+            "mem:size=2g,mode=1777",
+            "null",
+        ] {
             assert_eq!(element(text).to_string(), text);
             assert_eq!(element(&element(text).to_string()), element(text));
         }

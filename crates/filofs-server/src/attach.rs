@@ -40,7 +40,7 @@ mod options;
 mod place;
 mod slip;
 mod stand_in;
-mod words;
+pub(crate) mod words;
 
 pub use door::door;
 pub use error::AttachError;

@@ -1,20 +1,18 @@
 //! The bases that are other processes, as the command knows them.
 
+use crate::attach::words;
 use crate::channel::Channel;
 use crate::kernel::{Keep, KernelHalf, OnExit, Settings, Started, Starter};
 use crate::launch::{Program, Running, Sandbox};
 use crate::serve::CHANNEL;
-use crate::words;
 use filofs::{Definition, FileSystem, OptionHelp, Options, Role, SetupError};
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// `server:` on the command line.
-pub const SERVER: Definition = Definition {
+pub(crate) const SERVER: Definition = Definition {
     name: "server",
     summary: "a file server in another process, started here or listening at a socket",
     argument: Some("PROGRAM WORDS.. or unix=SOCKET"),
@@ -94,7 +92,7 @@ fn server(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
         let at = Listening { path: path.into(), peer };
         return start(Box::new(at), &settings);
     }
-    let words = words(&argument)?;
+    let words = words::split(&argument).map_err(|error| SetupError::new(error.to_string()))?;
     let name = words.first().cloned().unwrap_or_default();
     let name = name.rsplit('/').next().unwrap_or_default();
     let settings = settings(options, name, OnExit::Restart)?;

@@ -102,7 +102,8 @@ impl Options {
     /// Takes all values of a key that may be given several times. An error for a key without a
     /// value.
     pub fn values(&mut self, key: &str) -> Result<Vec<String>, SetupError> {
-        let (mine, others) = std::mem::take(&mut self.pairs).into_iter().partition(|(k, _)| k == key);
+        let (mine, others) =
+            std::mem::take(&mut self.pairs).into_iter().partition(|(k, _)| k == key);
         self.pairs = others;
         let mine: Vec<(String, Option<String>)> = mine;
         let missing = || SetupError::new(format!("option '{key}' needs a value"));

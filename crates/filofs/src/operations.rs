@@ -66,7 +66,7 @@ macro_rules! operations {
         ///
         /// A method that is not written answers [`Errno::MISSING`], but for those whose absence
         /// means that there is nothing to do (`open`, `access`, `flush`, `fsync`, `release`,
-        /// `sync` and the unmount question: success).
+        /// `sync` and the unmount question: success) or to tell (`statfs`).
         ///
         /// Operations are blocking calls and may come from many threads at once. The caller has
         /// been let in: permissions are checked above. Names are checked ([`Name`]). A node or
@@ -254,7 +254,7 @@ operations! {
     /// The root of the tree: any kind of file. Asked once, when the mount is made (A67).
     [Look] Root: root() -> Entry;
     /// How full it is, statvfs(3).
-    [Look] Statfs: statfs(node: &Node) -> Statfs;
+    [Look] Statfs: statfs(node: &Node) -> Statfs, missing Statfs::UNKNOWN;
     /// Writes to stable storage what is not there yet, sync(2).
     [Own] Sync: sync(mode: SyncMode) -> (), missing ();
     /// The durable name of a node. EOPNOTSUPP where there are none.

@@ -21,3 +21,17 @@ pub struct Statfs {
     /// The longest name, in bytes.
     pub namelen: u32,
 }
+
+impl Statfs {
+    /// Of a file system that does not say: nothing is counted, and names are as long as usual.
+    pub const UNKNOWN: Statfs = Statfs {
+        blocks: 0,
+        bfree: 0,
+        bavail: 0,
+        files: 0,
+        ffree: 0,
+        bsize: 4096,
+        frsize: 4096,
+        namelen: 255,
+    };
+}

@@ -11,7 +11,7 @@ use super::AttachError;
 /// quotes any byte.
 ///
 /// Errors: [`AttachError::Quote`] where a quote is not closed, or a backslash stands last.
-pub(super) fn split(command: &str) -> Result<Vec<String>, AttachError> {
+pub(crate) fn split(command: &str) -> Result<Vec<String>, AttachError> {
     let mut words = Vec::new();
     let mut letters = command.chars();
     // `None` between words: an empty pair of quotes makes a word, blanks make none.

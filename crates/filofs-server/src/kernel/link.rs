@@ -27,7 +27,12 @@ pub trait Keep: Send {
 impl Keep for () {}
 
 impl Link {
-    pub(super) fn new(epoch: u64, connection: Arc<Connection>, terms: Terms, keep: Box<dyn Keep>) -> Link {
+    pub(super) fn new(
+        epoch: u64,
+        connection: Arc<Connection>,
+        terms: Terms,
+        keep: Box<dyn Keep>,
+    ) -> Link {
         Link { epoch, connection, terms, keep: Mutex::new(Some(keep)) }
     }
 

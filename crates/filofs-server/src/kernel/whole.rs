@@ -46,7 +46,10 @@ impl Server {
                 return Ok(first.numbers);
             }
             let id = self.id(link, cx, node)?;
-            let reply = self.ask(link, cx, id, &Operation::Statfs)?;
+            let reply = match self.ask(link, cx, id, &Operation::Statfs) {
+                Err(Fault::Missing) => return Ok(Statfs::UNKNOWN),
+                reply => reply?,
+            };
             let out: StatfsOut = self.fixed(link, Opcode::Statfs, id, reply.body())?;
             Ok(told::statfs(&out.st))
         })
