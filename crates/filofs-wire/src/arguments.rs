@@ -50,15 +50,17 @@ pub enum BadArguments {
 }
 
 impl MountArguments {
-    /// Reads what a server sent, and makes of it the arguments that are in force: what a core keeps,
-    /// shows, and gives back to a server that asks (A10, A23, A27). Reading those gives them again.
+    /// Reads what a server sent, and makes of it the arguments that are in force: what a core
+    /// keeps, shows, and gives back to a server that asks (A10, A23, A27). Reading those gives
+    /// them again.
     ///
     /// Larger messages than `max_message` are not to be had; it is at least [`MESSAGE_MIN`].
     ///
     /// The checks are those of puffs, in its order, and the first that fails decides. Changed are:
     ///
     /// - with `PASSTHROUGH` the size of handles is whatever the protocol can carry (A16);
-    /// - both names end within their fields and are printable (A19, A20), see [`sanitise`];
+    /// - both names end within their fields; each byte which is not printable ASCII, or is a
+    ///   backslash, is a dot, and nothing follows their end (A19, A20);
     /// - the largest message is within its limits (A22).
     ///
     /// The masks of operations may have any bytes (A37).

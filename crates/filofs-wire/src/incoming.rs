@@ -21,8 +21,7 @@ use crate::dialect::Dialect;
 use crate::errno::ReplyErrno;
 
 pub use answer::{
-    data, empty, fixed, handle_of, init, ioctl, link_target, outcome, with_data, xattr_names,
-    xattr_size,
+    data, empty, fixed, handle_of, init, ioctl, link_target, outcome, xattr_names, xattr_size,
 };
 pub use call::Call;
 pub use notification::Notification;

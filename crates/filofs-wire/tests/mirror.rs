@@ -1,5 +1,5 @@
-//! What a server writes is what a core reads: messages of every kind, right, damaged and cut, from a
-//! seed that is printed. `FILOFS_SEED` repeats a run.
+//! What a server writes is what a core reads: messages of every kind, right, damaged and cut, from
+//! a seed that is printed. `FILOFS_SEED` repeats a run.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may be blunt")]
 
 #[path = "common/random.rs"]

@@ -1,5 +1,5 @@
-//! docs/protocol.md says what the code does: every table of a structure, of opcodes, calls, flags and
-//! values.
+//! docs/protocol.md says what the code does: every table of a structure, of opcodes, calls, flags
+//! and values.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may be blunt")]
 
 use core::mem::offset_of;

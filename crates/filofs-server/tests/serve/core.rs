@@ -83,8 +83,9 @@ impl Core {
         }
         let body = self.ask(0, &Operation::Init { arg }).unwrap();
         let (init, rest) = incoming::init(&body).unwrap();
-        let arguments = MountArguments::read_from_bytes(rest).ok();
-        assert!(arguments.is_some() || rest.is_empty());
+        let longest = offer.map_or(0, |(_, longest)| longest);
+        let arguments =
+            (!rest.is_empty()).then(|| MountArguments::read(rest, longest).expect("in order"));
         self.dialect = Dialect::settled(&init, all).unwrap();
         if arguments.is_some() {
             self.dialect = self.dialect.extended();
@@ -116,7 +117,7 @@ impl Core {
         let len = rustix::io::read(&self.fd, &mut bytes).expect("the server says something");
         self.longest = self.longest.max(len);
         let bytes = bytes.get(..len).filter(|bytes| !bytes.is_empty())?;
-        Some(match Incoming::parse(bytes).unwrap() {
+        Some(match Incoming::parse(bytes, self.dialect).unwrap() {
             Incoming::Reply { unique, error, body } => Heard::Reply(unique, error, body.to_vec()),
             Incoming::Call { id, call } => Heard::Call(id, call),
             other => Heard::Other(format!("{other:?}")),

@@ -26,7 +26,7 @@ pub fn fixed<T: FromBytes>(body: &[u8]) -> Option<T> {
 }
 
 /// A body that begins with that structure; what follows it.
-pub fn with_data<T: FromBytes>(body: &[u8]) -> Option<(T, &[u8])> {
+pub(super) fn with_data<T: FromBytes>(body: &[u8]) -> Option<(T, &[u8])> {
     T::read_from_prefix(body).ok()
 }
 

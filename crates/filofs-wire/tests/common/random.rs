@@ -1,4 +1,5 @@
-//! Random numbers, bytes, names and damage, from a seed that is printed. `FILOFS_SEED` repeats a run.
+//! Random numbers, bytes, names and damage, from a seed that is printed. `FILOFS_SEED` repeats a
+//! run.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,5 @@
-//! What the readers of a server's messages promise, as a check that the randomised test and the fuzz
-//! targets share.
+//! What the readers of a server's messages promise, as a check that the randomised test and the
+//! fuzz targets share.
 
 use filofs_wire::abi::{CALL_ID, MountArguments};
 use filofs_wire::dialect::Dialect;
