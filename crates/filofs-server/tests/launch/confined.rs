@@ -1,11 +1,18 @@
 //! What a program finds, and what it may do.
 
 use crate::ground::{
-    Place, end, guest, has_namespaces, is_root, processes_with, said, sandbox, shell, token, until,
+    Place, end, guest, has_namespaces, is_root, own_program, processes_with, said, sandbox, shell,
+    token, until,
 };
+use crate::guest::GUEST;
+use filofs_server::launch::Program;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::fs::File;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
 /// The profiles that can be had here.
 fn profiles(test: &str) -> &'static [&'static str] {
@@ -215,6 +222,40 @@ pub(crate) fn strict_does_not_listen() {
     assert_eq!(text(&["sandbox=loose"]), "Ok(())\n");
     let refused = text(&["sandbox=strict", "net=yes"]);
     assert!(refused.contains("PermissionDenied"), "{refused}");
+}
+
+pub(crate) fn nothing_outside_is_reached() {
+    let place = Place::new();
+    let (secret, folder) = (place.file("secret", "secret\n", 0o644), place.folder("free"));
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let name = format!("filo-{}", token());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let _named = UnixListener::bind_addr(&address).unwrap();
+    let network = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = network.local_addr().unwrap().port().to_string();
+    let own = std::process::id().to_string();
+    let (secret, free) = (secret.display().to_string(), folder.display().to_string());
+    for profile in profiles("escape") {
+        let mut words = sandbox(&[&format!("sandbox={profile}")]);
+        if *profile == "strict" {
+            words.set("allow", folder.as_os_str()).unwrap();
+        }
+        let arguments = [own_program(), GUEST.into(), "escape".into(), own.clone(), name.clone()];
+        let rest = [port.clone(), secret.clone(), free.clone()];
+        let text = said(Program::new("escape", arguments.into_iter().chain(rest)).sandbox(words));
+        let reached = |what: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(what));
+            line.unwrap_or_else(|| panic!("{what}: {text}")) == ": 0"
+        };
+        let _ = std::fs::remove_file(folder.join("device"));
+        let (off, strict) = (*profile == "off", *profile == "strict");
+        assert_eq!(reached("kill"), off, "{profile}: {text}");
+        assert_eq!(reached("connect"), off, "{profile}: {text}");
+        assert_eq!(reached("network"), !strict, "{profile}: {text}");
+        assert_eq!(reached("raw"), off && is_root(), "{profile}: {text}");
+        assert_eq!(reached("device"), !strict && is_root(), "{profile}: {text}");
+        assert_eq!(reached("handle"), !strict && is_root(), "{profile}: {text}");
+    }
 }
 
 pub(crate) fn limits_are_set() {
