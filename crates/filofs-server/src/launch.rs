@@ -18,9 +18,9 @@
 //! - The environment and the working directory are ours, with what was added to the environment.
 //!   It has no terminal: what that sends (an interrupt) ends us, and we end the program in good
 //!   order.
-//! - Limits: no core dumps, which would hold other people's data; as many open files as may be;
-//!   with `memory=N` that many bytes of memory in each process (`RLIMIT_DATA`); and if the machine
-//!   is out of memory, it goes before us.
+//! - Limits: no core dumps, which would hold other people's data; as many open files as the hard
+//!   limit permits, up to a million; with `memory=N` that many bytes of memory in each process
+//!   (`RLIMIT_DATA`); and if the machine is out of memory, it goes before us.
 //!
 //! It lives as long as its [`Running`]: a program that puts itself into the background is followed,
 //! and whatever it started ends with it. If we are killed, so is everything of it.
@@ -46,8 +46,16 @@
 //! were. What the machine does not have, `loose` does without, and says so once in the log;
 //! `strict` then is an error.
 //!
+//! Programs for another kind of machine than ours (32 bits) are killed at once by the filter of
+//! system calls, whose numbers would mean something else. Root under `loose` may make device nodes
+//! for its callers, and so could read a disk: what is to be kept from that needs `strict`.
+//!
 //! Because of its pid namespace the program does not see the processes of its callers: their pids
-//! mean nothing to it. `off` is for programs that need them, or set-id helpers.
+//! mean nothing to it. `off` is for programs that need them, or set-id helpers. What is mounted or
+//! unmounted outside later is so inside, too, where the host shares its mounts as systemd has it;
+//! elsewhere a file system that was mounted before stays in use until the program ends.
+//!
+//! Linux 5.9 is needed, for close_range(2).
 
 mod confine;
 mod door;

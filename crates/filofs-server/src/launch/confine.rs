@@ -23,6 +23,10 @@ use std::process::{Command, ExitCode, Stdio};
 /// proc_pid_oom_score_adj(5).
 const OOM_SCORE_MORE: i32 = 100;
 
+/// The soft limit of open files is raised so far, if the hard one permits. Not further: there are
+/// programs that close every number that could be open.
+const DESCRIPTORS_MAX: u64 = 1 << 20;
+
 /// The most that `oom_score_adj` can be.
 const OOM_SCORE_MAX: i32 = 1000;
 
@@ -91,14 +95,16 @@ fn confine(plan: &Plan, keeper: &OwnedFd) -> Result<std::convert::Infallible, La
 /// Limits of setrlimit(2), and who is killed first when memory runs out.
 fn limits(plan: &Plan) -> Result<(), LaunchError> {
     // A dump would hold other people's data.
-    set_limit(Resource::Core, Some(0), Some(0))?;
+    limit(Resource::Core, 0)?;
     // One open file of a caller is one descriptor here, and the soft limit is set for programs
     // that use select(2).
-    let most = getrlimit(Resource::Nofile).maximum;
-    set_limit(Resource::Nofile, most, most)?;
+    let files = getrlimit(Resource::Nofile);
+    let most = files.maximum.unwrap_or(u64::MAX).min(DESCRIPTORS_MAX);
+    let current = files.current.map(|current| current.max(most));
+    set_limit(Resource::Nofile, Rlimit { current, maximum: files.maximum })?;
     if let Some(memory) = plan.sandbox.memory {
         // Not RLIMIT_AS: runtimes reserve addresses without number that they never use.
-        set_limit(Resource::Data, Some(memory), Some(memory))?;
+        limit(Resource::Data, memory)?;
     }
     let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
     let score = score.trim().parse().unwrap_or(0_i32);
@@ -108,13 +114,14 @@ fn limits(plan: &Plan) -> Result<(), LaunchError> {
     Ok(())
 }
 
-fn set_limit(
-    resource: Resource,
-    current: Option<u64>,
-    maximum: Option<u64>,
-) -> Result<(), LaunchError> {
-    setrlimit(resource, Rlimit { current, maximum })
-        .map_err(|e| LaunchError::system("set a resource limit", e))
+/// At most this, for good; less if it is less already.
+fn limit(resource: Resource, most: u64) -> Result<(), LaunchError> {
+    let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
+    set_limit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+}
+
+fn set_limit(resource: Resource, limit: Rlimit) -> Result<(), LaunchError> {
+    setrlimit(resource, limit).map_err(|e| LaunchError::system("set a resource limit", e))
 }
 
 /// Gives up every capability but these, for good.

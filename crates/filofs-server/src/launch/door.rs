@@ -3,7 +3,7 @@
 use super::{CHANNEL_FD, LaunchError, Plan, Report, confine, keeper, namespaces, sys};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::stdio::{stdin, stdout};
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -57,6 +57,10 @@ fn enter(stage: Stage, arguments: impl Iterator<Item = OsString>) -> ExitCode {
         // Somebody tries it by hand; there is nobody to report to.
         return ExitCode::from(2);
     };
+    // As ps(1) shows it; it would be "exe".
+    if let Ok(name) = CString::new(stage.name()) {
+        let _ = rustix::thread::set_name(&name);
+    }
     match stage {
         Stage::Launcher => launch(&plan).unwrap_or_else(fail),
         Stage::Keeper => keeper::life(&plan, true, plan.channel.then(|| sys::take(CHANNEL_FD))),

@@ -52,10 +52,11 @@ fn keep(plan: &Plan, first: bool, channel: Option<OwnedFd>) -> Result<ExitStatus
         .name("listener".into())
         .spawn(move || keeper.listen())
         .map_err(|e| LaunchError::system("start a thread", e))?;
+    // The program shall not look into this process, which has more rights.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|e| LaunchError::system("hide from the program", e))?;
     let child = start(plan)?;
     drop(channel);
-    // The program shall not look into this process, which has more rights.
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     Ok(keeper.reap(child))
 }
 
@@ -131,6 +132,7 @@ impl Keeper {
             }
         }
         if self.first {
+            Report::Ended(ExitStatus::from_raw(Signal::KILL.as_raw())).send(stdout());
             std::process::exit(0);
         }
         // The other thread ends when nobody is left to wait for.

@@ -76,7 +76,10 @@ impl Running {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if !readable(self.socket.as_fd(), left) {
-                return Err(LaunchError::Late { name: self.name.clone() });
+                if left.is_zero() {
+                    return Err(self.late());
+                }
+                continue;
             }
             match Report::receive(&self.socket) {
                 Ok(Some(Report::Running(program))) => {
@@ -220,7 +223,7 @@ impl fmt::Debug for Running {
     }
 }
 
-/// Waits until there is something to read, at most so long.
+/// Waits until there is something to read, at most so long; less if there is a signal.
 fn readable(fd: BorrowedFd<'_>, time: Duration) -> bool {
     let time = Timespec::try_from(time).ok();
     let mut one = [PollFd::new(&fd, PollFlags::IN)];

@@ -1,11 +1,18 @@
 //! What a program finds, and what it may do.
 
 use crate::ground::{
-    Place, end, guest, has_namespaces, is_root, processes_with, said, sandbox, shell, token, until,
+    Place, end, guest, has_namespaces, is_root, own_program, processes_with, said, sandbox, shell,
+    token, until,
 };
+use crate::guest::GUEST;
+use filofs_server::launch::Program;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::fs::File;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
 /// The profiles that can be had here.
 fn profiles(test: &str) -> &'static [&'static str] {
@@ -128,6 +135,7 @@ pub(crate) fn it_sees_only_its_own_processes() {
         let text = said(shell("echo /proc/[0-9]* | wc -w; cat /proc/1/comm; kill -9 1; echo on"));
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].parse::<u32>().unwrap() <= 5, "{text}");
+        assert_eq!(lines[1], "filo-keeper");
         // The first process there is ours, and not to be killed from inside.
         assert_eq!(lines.last(), Some(&"on"), "{text}");
         // It has more rights, and is not to be looked into.
@@ -216,12 +224,47 @@ pub(crate) fn strict_does_not_listen() {
     assert!(refused.contains("PermissionDenied"), "{refused}");
 }
 
+pub(crate) fn nothing_outside_is_reached() {
+    let place = Place::new();
+    let (secret, folder) = (place.file("secret", "secret\n", 0o644), place.folder("free"));
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let name = format!("filo-{}", token());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let _named = UnixListener::bind_addr(&address).unwrap();
+    let network = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = network.local_addr().unwrap().port().to_string();
+    let own = std::process::id().to_string();
+    let (secret, free) = (secret.display().to_string(), folder.display().to_string());
+    for profile in profiles("escape") {
+        let mut words = sandbox(&[&format!("sandbox={profile}")]);
+        if *profile == "strict" {
+            words.set("allow", folder.as_os_str()).unwrap();
+        }
+        let arguments = [own_program(), GUEST.into(), "escape".into(), own.clone(), name.clone()];
+        let rest = [port.clone(), secret.clone(), free.clone()];
+        let text = said(Program::new("escape", arguments.into_iter().chain(rest)).sandbox(words));
+        let reached = |what: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(what));
+            line.unwrap_or_else(|| panic!("{what}: {text}")) == ": 0"
+        };
+        let _ = std::fs::remove_file(folder.join("device"));
+        let (off, strict) = (*profile == "off", *profile == "strict");
+        assert_eq!(reached("kill"), off, "{profile}: {text}");
+        assert_eq!(reached("connect"), off, "{profile}: {text}");
+        assert_eq!(reached("network"), !strict, "{profile}: {text}");
+        assert_eq!(reached("raw"), off && is_root(), "{profile}: {text}");
+        assert_eq!(reached("device"), !strict && is_root(), "{profile}: {text}");
+        assert_eq!(reached("handle"), !strict && is_root(), "{profile}: {text}");
+    }
+}
+
 pub(crate) fn limits_are_set() {
     let script = "ulimit -c; ulimit -n; ulimit -Hn; ulimit -d; cat /proc/self/oom_score_adj";
     let text = said(shell(script).sandbox(sandbox(&["memory=64M"])));
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "0");
-    assert_eq!(lines[1], lines[2]);
+    let hard = lines[2].parse().unwrap_or(u64::MAX);
+    assert!(lines[1].parse().unwrap_or(u64::MAX) >= hard.min(1 << 20), "{text}");
     assert_eq!(lines[3], "65536");
     let ours = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
     let ours: i32 = ours.trim().parse().unwrap();

@@ -34,7 +34,7 @@ pub(crate) fn a_program_that_cannot_be_executed() {
         why.clone()
     };
     assert_eq!(text(&place.file("plain", "text", 0o644)), "permission denied");
-    let gone = place.file("gone", "#!/no/such/interpreter\n", 0o755);
+    let gone = place.program("gone", "#!/no/such/interpreter\n");
     assert_eq!(text(&gone), "the interpreter or loader that it names is missing");
     assert_eq!(text(&place.0), "it is a directory");
     // Found in PATH, but not to be executed.

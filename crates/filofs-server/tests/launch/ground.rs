@@ -34,6 +34,17 @@ impl Place {
         path
     }
 
+    /// A file to be executed. Not written by this process: what other threads are just starting
+    /// would hold it open for writing, and it would be busy.
+    pub(crate) fn program(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        let write = "printf '%s' \"$1\" > \"$2\" && chmod 755 \"$2\"";
+        let mut shell = std::process::Command::new("sh");
+        let done = shell.args(["-c", write, "sh", text]).arg(&path).status().unwrap();
+        assert!(done.success());
+        path
+    }
+
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir(&path).unwrap();

@@ -2,7 +2,14 @@
 #![allow(unsafe_code)]
 
 use filofs_server::launch::{Program, Sandbox};
+use rustix::net::{AddressFamily, SocketType, ipproto};
+use rustix::process::Pid;
+use std::ffi::CString;
 use std::io::Write;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::process::ExitCode;
 
 /// The first argument of a guest; the second says which.
@@ -51,6 +58,7 @@ pub(crate) fn life() -> Option<ExitCode> {
         ("rings", []) => say("io_uring_setup", call(libc::SYS_io_uring_setup, 0)),
         ("trace", []) => say("ptrace", call(libc::SYS_ptrace, 0)),
         ("bind", []) => println!("{:?}", std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
+        ("escape", [pid, name, port, secret, folder]) => escape(pid, name, port, secret, folder),
         ("starter", [profile, token]) => starter(profile, token),
         _ => return Some(ExitCode::from(2)),
     }
@@ -92,6 +100,53 @@ fn allowed() {
     allowed.push(std::thread::spawn(|| 0).join().unwrap());
     allowed.push(std::process::Command::new("true").status().unwrap().code().unwrap());
     println!("{allowed:?} {}", call(libc::SYS_clone3, 0));
+}
+
+/// Tries to get at what is outside: a process, a socket by name, a network, a raw one, a device,
+/// a file by its handle.
+fn escape(pid: &str, name: &str, port: &str, secret: &str, folder: &str) {
+    let tell = |what: &str, errno: Option<i32>| say(what, errno.unwrap_or(0));
+    let outside = Pid::from_raw(pid.parse().unwrap()).unwrap();
+    let killed = rustix::process::test_kill_process(outside);
+    tell("kill", killed.err().map(|e| e.raw_os_error()));
+    let address = SocketAddr::from_abstract_name(name).unwrap();
+    let connected = UnixStream::connect_addr(&address);
+    tell("connect", connected.err().and_then(|e| e.raw_os_error()));
+    let connected = TcpStream::connect(format!("127.0.0.1:{port}"));
+    tell("network", connected.err().and_then(|e| e.raw_os_error()));
+    let raw = rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP));
+    tell("raw", raw.err().map(|e| e.raw_os_error()));
+    let made = rustix::fs::mknodat(
+        rustix::fs::CWD,
+        format!("{folder}/device"),
+        rustix::fs::FileType::BlockDevice,
+        rustix::fs::Mode::RUSR,
+        rustix::fs::makedev(7, 0),
+    );
+    tell("device", made.err().map(|e| e.raw_os_error()));
+    tell("handle", by_handle(secret, folder));
+}
+
+/// The errno of opening a file by its handle, over another one of the same file system.
+fn by_handle(secret: &str, folder: &str) -> Option<i32> {
+    // struct file_handle of open_by_handle_at(2): length, type, and so many bytes.
+    let mut handle = [0_u32; 34];
+    handle[0] = 128;
+    let mut mount = 0;
+    let secret = CString::new(secret).unwrap();
+    let over = std::fs::File::open(folder).unwrap();
+    // SAFETY: the path is a C string, the handle has room for what it says, and the mount id is
+    // an integer of ours.
+    let known = unsafe {
+        let handle = handle.as_mut_ptr().cast();
+        libc::name_to_handle_at(libc::AT_FDCWD, secret.as_ptr(), handle, &raw mut mount, 0)
+    };
+    assert_eq!(known, 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: the handle was just filled in.
+    let opened = unsafe {
+        libc::open_by_handle_at(over.as_raw_fd(), handle.as_mut_ptr().cast(), libc::O_RDONLY)
+    };
+    if opened < 0 { std::io::Error::last_os_error().raw_os_error() } else { None }
 }
 
 /// Starts a program and waits to be killed.

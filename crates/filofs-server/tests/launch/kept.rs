@@ -92,7 +92,7 @@ pub(crate) fn what_does_not_listen_is_killed() {
         let running = shell(&script).sandbox(sandbox(&[profile])).start().unwrap();
         until("it is ready", || running.last_words().contains("ready"));
         running.terminate(Duration::from_millis(10));
-        assert!(running.has_ended().is_some(), "{profile}");
+        assert_eq!(running.has_ended().unwrap().signal(), Some(9), "{profile}");
         assert_eq!(processes_with(&token), 0, "{profile}");
     }
 }

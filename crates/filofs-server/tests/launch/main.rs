@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         confined::without_a_sandbox_it_can_still_not_mount,
         confined::strict_reads_and_writes_what_is_allowed,
         confined::strict_does_not_listen,
+        confined::nothing_outside_is_reached,
         confined::limits_are_set,
         confined::the_environment_is_passed_on,
         errors::a_missing_program,

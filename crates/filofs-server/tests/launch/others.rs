@@ -1,8 +1,6 @@
 //! The same tests again in poorer circumstances.
 
 use crate::ground::{Place, has_namespaces, is_root, skip};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -40,8 +38,10 @@ pub(crate) fn all_of_this_without_namespaces() {
 /// A copy where everybody comes, for this program may lie where nobody else does.
 fn copy(place: &Place) -> PathBuf {
     let program = place.0.join("tests");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    // Not by this process: others that are just being started would hold it open for writing.
+    let mut install = Command::new("install");
+    let done = install.args(["-m", "755"]).arg(std::env::current_exe().unwrap()).arg(&program);
+    assert!(done.status().unwrap().success());
     program
 }
 
