@@ -102,6 +102,10 @@ impl Crew {
         self: &Arc<Self>,
         finish: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<()> {
+        // First, so that the steward does not take the only place for one.
+        if !self.call() {
+            return Err(std::io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()));
+        }
         let crew = self.clone();
         let steward = thread::Builder::new().name("filo-steward".into()).spawn(move || {
             crew.watch();
@@ -109,11 +113,9 @@ impl Crew {
             finish();
         })?;
         locked(&self.roster).steward = Some(steward.thread().clone());
-        if self.call() {
-            return Ok(());
-        }
-        self.end(false);
-        Err(std::io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()))
+        // Whoever had a word for it before it had a place.
+        steward.thread().unpark();
+        Ok(())
     }
 
     /// Whether the connection has ended.
