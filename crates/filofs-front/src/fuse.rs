@@ -28,15 +28,18 @@
 //! | `given` | descriptors that somebody opened for us, `/dev/fd/N` |
 //! | `error` | why there is no mount, and what to do |
 //! | `device`, `buffer` | the descriptor and the memory of one message |
-//! | `crew` | the threads |
+//! | `crew`, `backlog` | the threads, and requests that wait for one |
 //! | `terms` | what INIT settles, computed in one place |
-//! | `extension` | what a core that knows filo's extension is told beside it |
+//! | `extension` | what a core that knows filo's extension is told beside it, and may ask |
 //! | `dispatch` | each message: what it is, and that it is answered |
 //! | `ask`, `arguments` | each opcode to its operation |
 //! | `answer` | the way back of one request |
 //! | `face` | how nodes and attributes look on the wire |
 //! | `listing` | directory buffers |
 //! | `caller` | the caller's groups |
+//! | `calls` | what a core was asked and has not answered yet |
+//! | `complaint` | what a core finds wrong with our answers |
+//! | `life` | the states of one session |
 //! | `ledger` | everything a successor process would have to know |
 //! | `flight` | requests being worked on, for INTERRUPT |
 //! | `herald` | notices, from the file system up to the kernel |
@@ -46,8 +49,11 @@
 mod answer;
 mod arguments;
 mod ask;
+mod backlog;
 mod buffer;
 mod caller;
+mod calls;
+mod complaint;
 mod crew;
 mod device;
 mod dispatch;
@@ -59,6 +65,7 @@ mod given;
 mod helper;
 mod herald;
 mod ledger;
+mod life;
 mod listing;
 mod lockers;
 mod mountpoint;
@@ -66,8 +73,11 @@ mod options;
 mod session;
 mod terms;
 
+pub use complaint::{Complaint, Complaints};
 pub use error::MountError;
+pub use extension::Arguments;
 pub use given::take_descriptor;
+pub use life::ServeState;
 pub use mountpoint::unmount;
 pub use options::FuseOptions;
 pub use session::{Report, Session};

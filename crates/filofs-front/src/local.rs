@@ -42,13 +42,12 @@ pub use files::{O_CREAT, O_PATH, O_TMPFILE, Whence};
 pub use process::{Fd, Process};
 
 use filofs::{
-    Attr, Errno, FileSystem, Identity, LockTable, Mount, Notice, RequestId, Result, Stack, Uid,
-    Upward,
+    Attr, Errno, FileSystem, Identity, LockTable, Mount, Notice, Notices, RequestId, Result, Stack,
+    Uid, Upward,
 };
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
 
 /// A mount as the root directory of a machine of its own. Cheap to clone: all clones are one.
 #[derive(Clone)]
@@ -61,7 +60,7 @@ struct Machine {
     /// For a file system that keeps none.
     locks: LockTable,
     /// What the file system said unasked, when the mount was started here.
-    notices: Mutex<Option<Receiver<Notice>>>,
+    notices: Mutex<Option<Notices>>,
 }
 
 impl Local {
@@ -87,7 +86,7 @@ impl Local {
     pub fn over_stack(stack: Stack) -> Result<Local> {
         let identity = Identity::new(&stack.describe(), "filo.local", "/")?;
         let mount = Arc::new(Mount::new(stack, identity)?);
-        let (up, notices) = Upward::channel();
+        let (up, notices) = Upward::without_caches();
         mount.start(&up)?;
         let local = Local::new(mount);
         *filofs::locked(&local.0.notices) = Some(notices);
@@ -107,7 +106,7 @@ impl Local {
     /// What the file system has said unasked since the last time ([`Local::over`] only).
     pub fn notices(&self) -> Vec<Notice> {
         let notices = filofs::locked(&self.0.notices);
-        notices.as_ref().map(|n| n.try_iter().collect()).unwrap_or_default()
+        notices.as_ref().map(Notices::take).unwrap_or_default()
     }
 
     fn next_request(&self) -> RequestId {

@@ -331,3 +331,15 @@ fn make(dice: &mut Dice, opcode: Opcode, unique: u64, known: &[u64]) -> Vec<u8> 
     }
     bytes
 }
+
+#[test]
+fn a_session_of_one_thread_always_begins() {
+    for _ in 0..200 {
+        let (ours, theirs) = pair();
+        rustix::io::write(&theirs, &init(45)).unwrap();
+        let options = FuseOptions { most_workers: 1, ..FuseOptions::default() };
+        let session = Session::over(mount_of(&Arc::new(Tiny::new())), ours, &options).unwrap();
+        drop(theirs);
+        end(session);
+    }
+}

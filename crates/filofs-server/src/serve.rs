@@ -36,7 +36,7 @@ mod error;
 mod given;
 
 use filofs::{Errno, FileSystem, Identity, Mount, Stack};
-use filofs_front::fuse::FuseOptions;
+use filofs_front::fuse::{Complaints, FuseOptions};
 use rustix::fd::OwnedFd;
 use std::ffi::OsString;
 use std::path::Path;
@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 pub use ending::Endings;
 pub use error::ServeError;
-pub use filofs_front::fuse::Session;
+pub use filofs_front::fuse::{Arguments, Complaint, Report, ServeState, Session};
 
 /// The environment variable by which whoever starts a file server tells it the number of the
 /// descriptor to serve over: a socket of type SOCK_SEQPACKET.
@@ -72,6 +72,7 @@ pub fn serve(fs: impl FileSystem + 'static) -> ExitCode {
 pub struct Server {
     name: Option<String>,
     options: FuseOptions,
+    complaints: Complaints,
 }
 
 impl Server {
@@ -83,7 +84,7 @@ impl Server {
             writeback: Some(false),
             ..FuseOptions::default()
         };
-        Server { name: None, options }
+        Server { name: None, options, complaints: Complaints::default() }
     }
 
     /// What kind of file system it is, instead of [`FileSystem::name`].
@@ -97,6 +98,14 @@ impl Server {
     #[must_use]
     pub fn threads(mut self, most: usize) -> Server {
         self.options.most_workers = most.max(1);
+        self
+    }
+
+    /// Who hears of what the core finds wrong with answers (A119). By default that is logged as an
+    /// error; [`Report::complaints`] counts in any case.
+    #[must_use]
+    pub fn on_error(mut self, hear: impl Fn(&Complaint) + Send + Sync + 'static) -> Server {
+        self.complaints = Complaints::to(hear);
         self
     }
 
@@ -134,7 +143,8 @@ impl Server {
         fs: impl FileSystem + 'static,
         channel: OwnedFd,
     ) -> Result<Session, ServeError> {
-        Ok(Session::over(self.made(fs, Path::new(""))?, channel, &self.options)?)
+        let mount = self.made(fs, Path::new(""))?;
+        Ok(Session::over_core(mount, channel, &self.options, self.complaints.clone())?)
     }
 
     /// Mounts by itself, in this machine's own tree: no core is needed.

@@ -185,6 +185,15 @@ impl Mount {
         Ok(())
     }
 
+    /// The same when the file system has agreed already: it is not asked again.
+    pub fn unmount_agreed(&self, cx: &Context<'_>) {
+        if self.state() == MountState::Running {
+            self.release_all(cx);
+            let _ = self.sync(cx, SyncMode::Wait);
+        }
+        self.die();
+    }
+
     fn release_all(&self, cx: &Context<'_>) {
         for open in self.opens.drain() {
             let _ = self.release(cx, open.node(), &open, ReleaseHow::default());
@@ -398,6 +407,18 @@ mod tests {
         assert_eq!(mount.unmount_now(&cx, UnmountFlags::empty()), Err(Errno::EBUSY));
         assert!(mount.lookup(&cx, mount.root(), name(b"x")).is_ok());
         assert_eq!(mount.unmount_now(&cx, UnmountFlags::FORCE), Ok(()));
+    }
+
+    #[test]
+    fn who_has_agreed_is_not_asked_again() {
+        let (asked, mount) = running();
+        let cx = Context::internal();
+        mount.unmount(&cx, UnmountFlags::empty()).unwrap();
+        let opened = mount.open(&cx, mount.root(), OpenHow::default()).unwrap();
+        mount.opens().insert(mount.root(), OpenFlags::RDONLY, opened).unwrap();
+        mount.unmount_agreed(&cx);
+        assert_eq!(asked.unmount.load(Ordering::SeqCst), 1);
+        assert_eq!((mount.state(), mount.counters().calls(Op::Release)), (MountState::Dying, 1));
     }
 
     #[test]

@@ -254,6 +254,15 @@ impl Nodes {
             .sum()
     }
 
+    /// The cookies of all that live.
+    pub fn cookies(&self) -> Vec<Cookie> {
+        let mut all = Vec::new();
+        for shard in &self.0.shards {
+            all.extend(locked(shard).keys().copied());
+        }
+        all
+    }
+
     /// Takes everything back that the client that counts still holds: it is gone. The nodes are
     /// answered, to be dropped.
     pub fn forget_all(&self) -> Vec<Node> {

@@ -1,7 +1,7 @@
 //! `Notice`: the only thing that travels up unasked.
 
 use crate::{Cookie, Name};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::collections::{HashMap, HashSet};
 
 /// Something the front end should know although it did not ask.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +23,37 @@ pub enum Notice {
         /// The name, a valid [`Name`]'s bytes.
         name: Vec<u8>,
     },
+    /// No name in the directory may be believed any more (C.9). Linux knows no such thing for one
+    /// directory, and doubts all names; EOPNOTSUPP before 6.16.
+    NamesIn {
+        /// The directory.
+        dir: Cookie,
+    },
+    /// No name anywhere may be believed any more (C.9). EOPNOTSUPP where the kernel is older than
+    /// 6.16.
+    AllNames,
+    /// Forget the data that is cached of a node, from `start` to `end` (0: to the end of the
+    /// file). What was not written is lost (C.9); Linux writes it first.
+    ForgetData {
+        /// Which node, a regular file.
+        node: Cookie,
+        /// The first byte.
+        start: u64,
+        /// The byte after the last.
+        end: u64,
+    },
+    /// Write out what is held back of a node, from `start` to `end` (0: to the end of the file):
+    /// it comes as writes (C.9). Linux forgets it afterwards.
+    WriteData {
+        /// Which node, a regular file.
+        node: Cookie,
+        /// The first byte.
+        start: u64,
+        /// The byte after the last.
+        end: u64,
+    },
+    /// Nothing that is known may be believed any more: names, attributes, data.
+    Everything,
     /// The file system wants to go.
     Unmount,
 }
@@ -34,24 +65,73 @@ impl Notice {
     }
 }
 
-/// The upward end: given to file systems and layers when the mount starts.
-///
-/// Sending never waits and may be done from anywhere, also from inside an operation; the front
-/// end delivers from a thread of its own that holds no lock, because a kernel that is told to
-/// forget a file may first have to finish an operation on that very file.
-#[derive(Clone, Debug)]
-pub struct Upward(Sender<Notice>);
-
-impl Upward {
-    /// An upward end and what comes out of it.
-    pub fn channel() -> (Upward, Receiver<Notice>) {
-        let (sender, receiver) = channel();
-        (Upward(sender), receiver)
+/// Says the same and perhaps more with at most that many notices and one.
+pub(crate) fn collapse<'a>(notices: impl Iterator<Item = &'a Notice>, most: usize) -> Vec<Notice> {
+    let mut few = Vec::new();
+    // Nodes, and whether more than their attributes is meant; directories.
+    let mut nodes = HashMap::new();
+    let mut dirs = HashSet::new();
+    let (mut all_names, mut everything, mut unmount) = (false, false, false);
+    for notice in notices {
+        match *notice {
+            Notice::Changed { node, offset, .. } => {
+                *nodes.entry(node).or_insert(false) |= offset >= 0;
+            }
+            Notice::ForgetData { node, .. } | Notice::WriteData { node, .. } => {
+                nodes.insert(node, true);
+            }
+            Notice::Renamed { dir, .. } | Notice::NamesIn { dir } => {
+                dirs.insert(dir);
+            }
+            Notice::AllNames => all_names = true,
+            Notice::Everything => everything = true,
+            Notice::Unmount => unmount = true,
+        }
     }
+    if everything || nodes.len() + dirs.len() >= most {
+        few.push(Notice::Everything);
+    } else {
+        few.extend(nodes.into_iter().map(|(node, data)| Notice::Changed {
+            node,
+            offset: if data { 0 } else { -1 },
+            len: 0,
+        }));
+        if all_names {
+            few.push(Notice::AllNames);
+        } else {
+            few.extend(dirs.into_iter().map(|dir| Notice::NamesIn { dir }));
+        }
+    }
+    if unmount {
+        few.push(Notice::Unmount);
+    }
+    few
+}
 
-    /// Sends. Without a listener the notice is dropped: there is nobody whose cache could be
-    /// stale.
-    pub fn send(&self, notice: Notice) {
-        let _ = self.0.send(notice);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_collapsed_covers_what_was_said() {
+        let node = Cookie(7);
+        let (start, end) = (0, 9);
+        let attributes = Notice::Changed { node, offset: -1, len: 0 };
+        let data = Notice::Changed { node, offset: 0, len: 0 };
+        let renamed = Notice::Renamed { dir: node, name: b"x".to_vec() };
+        let names = Notice::NamesIn { dir: node };
+        for (said, few) in [
+            (vec![], vec![]),
+            (vec![attributes.clone(); 2], vec![attributes.clone()]),
+            (vec![data.clone(), attributes.clone()], vec![data.clone()]),
+            (vec![Notice::ForgetData { node, start, end }], vec![data.clone()]),
+            (vec![attributes, Notice::WriteData { node, start, end }], vec![data.clone()]),
+            (vec![renamed.clone(), renamed.clone()], vec![names.clone()]),
+            (vec![names, Notice::AllNames, renamed.clone()], vec![Notice::AllNames]),
+            (vec![data, Notice::Everything, renamed], vec![Notice::Everything]),
+            (vec![Notice::Unmount, Notice::Unmount], vec![Notice::Unmount]),
+        ] {
+            assert_eq!(collapse(said.iter(), 9), few, "{said:?}");
+        }
     }
 }

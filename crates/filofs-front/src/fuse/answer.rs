@@ -27,6 +27,11 @@ impl<'a> Answer<'a> {
         Answer { outlet, unique, flight, sent: Cell::new(false) }
     }
 
+    /// Where it goes.
+    pub(super) const fn outlet(&self) -> &'a dyn Outlet {
+        self.outlet
+    }
+
     /// Whether it was sent, or could not be.
     pub(super) fn given(&self) -> bool {
         self.sent.get()
@@ -75,6 +80,12 @@ impl<'a> Answer<'a> {
         let message = reply::data(self.unique, len).map_err(|_| Errno::EIO)?;
         Ok(self.send(&message, data))
     }
+}
+
+/// The errno that a core said. EPROTO for a number that is none.
+pub(super) fn ours(number: u32) -> Errno {
+    let number = i32::try_from(number).unwrap_or_default();
+    Errno::from_raw(ReplyErrno::or_eproto(number).number())
 }
 
 /// "No such operation, never ask again", toward the kernel.

@@ -283,6 +283,10 @@ impl Ask<'_> {
                 mount.sync(cx, SyncMode::Wait)?;
                 answer.empty();
             }
+            Operation::SyncLater { arg } => self.sync_later(arg)?,
+            Operation::HandleOf { arg } => return self.handle_of(arg),
+            Operation::NodeOf { handle } => return self.node_of(handle),
+            Operation::Extattrctl { arg, name } => return self.extattrctl(arg, name),
             Operation::Destroy => {
                 answer.empty();
             }
@@ -292,7 +296,7 @@ impl Ask<'_> {
         Ok(())
     }
 
-    fn node(&self) -> Result<Node> {
+    pub(super) fn node(&self) -> Result<Node> {
         self.ledger.node(&self.cx, self.nodeid)
     }
 
@@ -343,7 +347,7 @@ impl Ask<'_> {
     }
 
     /// Answers with a node.
-    fn told(&self, node: &Node, entry: &Entry) -> Result<()> {
+    pub(super) fn told(&self, node: &Node, entry: &Entry) -> Result<()> {
         let out = self.ledger.face.entry(entry)?;
         self.ledger.tell_again(node);
         if !self.answer.plain(&reply::entry(self.answer.unique, out)) {

@@ -1,26 +1,49 @@
 //! `Caller`: what has to be found out about whoever asks.
 
-use filofs::{Gid, Groups};
+use super::calls::Calls;
+use super::device::Outlet;
+use filofs::{Cancel, Gid, Groups};
+use filofs_wire::call;
+use filofs_wire::limits::GROUPS_MAX;
 use filofs_wire::request::Records;
 use std::sync::OnceLock;
 
 /// Finds out a caller's groups when an operation asks for them, and at most once.
 pub(super) struct Caller<'a> {
-    /// The calling thread, 0 when it has no number in our pid namespace.
-    thread: u32,
+    source: Source<'a>,
     /// The group that the kernel itself vouches for (7.38), with requests that make files.
     vouched: Option<Records<'a, u32>>,
     found: OnceLock<Vec<Gid>>,
 }
 
+/// Who knows the groups.
+pub(super) enum Source<'a> {
+    /// /proc, of the calling thread; 0 when it has no number in our pid namespace.
+    Thread(u32),
+    /// The core: its caller may live in a pid namespace that is not ours.
+    Core {
+        calls: &'a Calls,
+        outlet: &'a dyn Outlet,
+        /// The request's id.
+        unique: u64,
+        /// The request's "stop".
+        cancel: &'a Cancel,
+    },
+}
+
 impl<'a> Caller<'a> {
-    pub(super) const fn new(thread: u32, vouched: Option<Records<'a, u32>>) -> Caller<'a> {
-        Caller { thread, vouched, found: OnceLock::new() }
+    pub(super) const fn new(source: Source<'a>, vouched: Option<Records<'a, u32>>) -> Caller<'a> {
+        Caller { source, vouched, found: OnceLock::new() }
     }
 
     fn found(&self) -> &[Gid] {
         self.found.get_or_init(|| {
-            let mut groups = of_thread(self.thread);
+            let mut groups = match self.source {
+                Source::Thread(thread) => of_thread(thread),
+                Source::Core { calls, outlet, unique, cancel } => {
+                    of_core(calls.ask(outlet, cancel, |id| call::groups(id, unique)))
+                }
+            };
             let vouched = self.vouched.iter().flat_map(Records::iter).map(Gid);
             for gid in vouched {
                 if !groups.as_slice().contains(&gid) {
@@ -53,6 +76,20 @@ pub(super) fn is_dying(thread: u32) -> bool {
     u64::from_str_radix(pending.trim(), 16).is_ok_and(|pending| pending & SIGKILL != 0)
 }
 
+/// The groups in a core's answer; none if there was no answer, or it is no list of groups.
+fn of_core(answer: filofs::Result<Vec<u8>>) -> Vec<Gid> {
+    let bytes = answer.unwrap_or_else(|errno| {
+        log::warn!("the core does not tell the groups of a caller: {errno}");
+        Vec::new()
+    });
+    if bytes.len() > GROUPS_MAX * size_of::<u32>() {
+        return Vec::new();
+    }
+    let (groups, rest) = bytes.as_chunks();
+    let groups = if rest.is_empty() { groups } else { &[] };
+    groups.iter().map(|bytes| Gid(u32::from_ne_bytes(*bytes))).collect()
+}
+
 /// The groups of a thread; none if it is gone.
 fn of_thread(thread: u32) -> Vec<Gid> {
     let line = status_line(thread, "Groups:");
@@ -76,7 +113,10 @@ mod tests {
     #[test]
     fn our_own_groups_are_found() {
         let mine = rustix::process::getgroups().unwrap();
-        let caller = Caller::new(rustix::thread::gettid().as_raw_nonzero().get() as u32, None);
+        let caller = Caller::new(
+            Source::Thread(rustix::thread::gettid().as_raw_nonzero().get() as u32),
+            None,
+        );
         let list = caller.list();
         assert_eq!(list.len(), mine.len());
         assert!(mine.iter().all(|gid| caller.contains(Gid(gid.as_raw()))));
@@ -84,7 +124,16 @@ mod tests {
 
     #[test]
     fn a_caller_without_a_number_has_none() {
-        assert_eq!(Caller::new(0, None).list(), []);
-        assert_eq!(Caller::new(u32::MAX, None).list(), []);
+        assert_eq!(Caller::new(Source::Thread(0), None).list(), []);
+        assert_eq!(Caller::new(Source::Thread(u32::MAX), None).list(), []);
+    }
+
+    #[test]
+    fn only_whole_numbers_are_groups() {
+        let two = [7u32, 9].map(u32::to_ne_bytes).concat();
+        assert_eq!(of_core(Ok(two.clone())), [Gid(7), Gid(9)]);
+        assert_eq!(of_core(Ok(two[..7].to_vec())), []);
+        assert_eq!(of_core(Ok(vec![0; 4 * (GROUPS_MAX + 1)])), []);
+        assert_eq!(of_core(Err(filofs::Errno::ENOENT)), []);
     }
 }

@@ -16,15 +16,19 @@
 //!    whatever blocks, up to the limit of workers.
 //! 3. A worker that is done goes on reading if nobody else does; otherwise, it rests. A single
 //!    client with quick requests is therefore served by one thread alone.
-//! 4. Callers that were killed and still wait for an operation are let go by the steward.
-//! 5. Who rests too long leaves; the steward sleeps while nothing is asked.
+//! 4. A handler may ask the core something and wait for the answer (A121). When all workers are at
+//!    something and one of them waits so, the steward reads: it hands answers over, and keeps
+//!    requests for the next worker that is free.
+//! 5. Callers that were killed and still wait for an operation are let go by the steward.
+//! 6. Who rests too long leaves; the steward sleeps while nothing is asked.
 //!
 //! Lock order: `roster` is taken alone, and nothing is called under it.
 
+use super::backlog::Backlog;
 use super::buffer::Buffer;
 use super::device::{Arrival, Device, Outlet};
 use super::dispatch::Dispatch;
-use super::flight::Flights;
+use super::flight::{Flight, Flights};
 use filofs::{Errno, locked};
 use filofs_wire::abi::Opcode;
 use filofs_wire::errno::ReplyErrno;
@@ -42,6 +46,7 @@ pub(super) struct Crew {
     payload: usize,
     roster: Mutex<Roster>,
     changed: Condvar,
+    backlog: Backlog,
     /// Workers that read, or are on their way to.
     readers: AtomicUsize,
     /// Requests taken, ever.
@@ -86,6 +91,7 @@ impl Crew {
             payload,
             roster: Mutex::default(),
             changed: Condvar::new(),
+            backlog: Backlog::default(),
             readers: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
             last: AtomicU32::new(0),
@@ -102,6 +108,10 @@ impl Crew {
         self: &Arc<Self>,
         finish: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<()> {
+        // First, so that the steward does not take the only place for one.
+        if !self.call() {
+            return Err(std::io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()));
+        }
         let crew = self.clone();
         let steward = thread::Builder::new().name("filo-steward".into()).spawn(move || {
             crew.watch();
@@ -109,11 +119,9 @@ impl Crew {
             finish();
         })?;
         locked(&self.roster).steward = Some(steward.thread().clone());
-        if self.call() {
-            return Ok(());
-        }
-        self.end(false);
-        Err(std::io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()))
+        // Whoever had a word for it before it had a place.
+        steward.thread().unpark();
+        Ok(())
     }
 
     /// Whether the connection has ended.
@@ -133,6 +141,7 @@ impl Crew {
             return;
         }
         self.flights().interrupt_all();
+        self.dispatch.calls.end();
         let roster = locked(&self.roster);
         self.changed.notify_all();
         if let Some(steward) = &roster.steward {
@@ -145,7 +154,11 @@ impl Crew {
         let flight = self.flights().join();
         let mut buffer = Buffer::new(self.payload);
         while !self.ended() {
-            match self.device.receive(buffer.inlet()) {
+            let arrival = match self.backlog.take(buffer.inlet()) {
+                Some(len) => Arrival::Message(len),
+                None => self.device.receive(buffer.inlet()),
+            };
+            match arrival {
                 Arrival::Message(len) => {
                     let (message, window) = buffer.split(len);
                     let opcode = opcode_of(message);
@@ -230,7 +243,9 @@ impl Crew {
                 self.changed.notify_one();
                 return true;
             }
-            if roster.total >= self.most {
+            // Who reads is at nothing: it must not keep what was read before waiting.
+            let idle = if self.backlog.is_empty() { 0 } else { self.readers.load(SeqCst) };
+            if roster.total >= self.most + idle {
                 return false;
             }
             roster.total += 1;
@@ -258,13 +273,17 @@ impl Crew {
             let read = self.readers.load(SeqCst) > 0;
             if still && !read {
                 self.costs.condemn(self.last.load(SeqCst));
+                if !self.call() && self.dispatch.calls.awaited() {
+                    self.relieve();
+                }
+            } else if !self.backlog.is_empty() {
                 self.call();
             }
             looks = looks.wrapping_add(1);
             if looks.is_multiple_of(Self::GRACE) {
                 self.release_the_dying();
             }
-            quiet = if still && read { quiet + 1 } else { 0 };
+            quiet = if still && read && self.backlog.is_empty() { quiet + 1 } else { 0 };
             if quiet < Self::QUIET {
                 thread::sleep(Self::LOOK);
                 continue;
@@ -280,6 +299,34 @@ impl Crew {
             }
             self.steward_sleeps.store(false, SeqCst);
             quiet = if self.taken.load(SeqCst) == taken { Self::QUIET } else { 0 };
+        }
+    }
+
+    /// Reads in the place of the workers, while one of them waits for an answer and none reads.
+    fn relieve(self: &Arc<Self>) {
+        let mut buffer = Buffer::new(self.payload);
+        let flight = Flight::default();
+        while !self.ended()
+            && self.readers.load(SeqCst) == 0
+            && self.dispatch.calls.awaited()
+            && self.backlog.has_room()
+        {
+            match self.device.receive_within(buffer.inlet(), Self::LOOK) {
+                Arrival::Message(len) => {
+                    let (message, window) = buffer.split(len);
+                    self.taken.fetch_add(1, SeqCst);
+                    if Dispatch::is_quick(opcode_of(message)) {
+                        self.dispatch.serve(message, window, &flight, &self.device);
+                    } else {
+                        self.backlog.put(message);
+                        // One may rest by now.
+                        self.call();
+                    }
+                }
+                Arrival::Nothing => {}
+                Arrival::End => self.end(false),
+                Arrival::Aborted => self.end(true),
+            }
         }
     }
 

@@ -5,9 +5,10 @@ use filofs_wire::notify;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::io::IoSlice;
+use std::time::Duration;
 
 /// Where the answer to a request goes: what a transport is to `dispatch`.
-pub(super) trait Outlet {
+pub(super) trait Outlet: Sync {
     /// Sends one whole message, `head` (header and structure) and the data after it. False when
     /// nobody got it: then whatever it would have given the peer must be taken back.
     fn send(&self, head: &[u8], data: &[u8]) -> bool;
@@ -73,14 +74,31 @@ impl Device {
 
     /// Waits for the next message.
     pub(super) fn receive(&self, inlet: &mut [u8]) -> Arrival {
-        match rustix::io::read(&self.fd, inlet) {
+        self.arrival(rustix::io::read(&self.fd, inlet))
+    }
+
+    /// Waits for the next message of a socket, at most that long. If somebody else was quicker
+    /// there is nothing.
+    pub(super) fn receive_within(&self, inlet: &mut [u8], at_most: Duration) -> Arrival {
+        use rustix::net::{RecvFlags, recv};
+        if !self.poll(Some(at_most)) {
+            return Arrival::Nothing;
+        }
+        match recv(&self.fd, inlet, RecvFlags::DONTWAIT) {
+            Err(Errno::AGAIN) => Arrival::Nothing,
+            received => self.arrival(received.map(|(len, _)| len)),
+        }
+    }
+
+    fn arrival(&self, received: Result<usize, Errno>) -> Arrival {
+        match received {
             Ok(0) | Err(Errno::NODEV | Errno::NOTCONN | Errno::CONNRESET) => Arrival::End,
             Ok(len) => Arrival::Message(len),
             Err(Errno::CONNABORTED) => Arrival::Aborted,
             // ENOENT: the caller was killed before we had read its request.
             Err(Errno::INTR | Errno::NOENT) => Arrival::Nothing,
             Err(Errno::AGAIN) => {
-                self.poll();
+                self.poll(None);
                 Arrival::Nothing
             }
             Err(Errno::NOMEM) => {
@@ -101,10 +119,13 @@ impl Device {
         rustix::io::writev(&self.fd, &parts).map(drop)
     }
 
-    /// Waits until a descriptor that somebody made non-blocking has something.
-    fn poll(&self) {
-        use rustix::event::{PollFd, PollFlags, poll};
-        let _ = poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], None);
+    /// Waits until there is a message or the end, at most that long, or for ever. False if there
+    /// is neither.
+    fn poll(&self, at_most: Option<Duration>) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let at_most = at_most.and_then(|time| Timespec::try_from(time).ok());
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+        poll(&mut fds, at_most.as_ref()).is_ok_and(|ready| ready > 0)
     }
 }
 
@@ -129,7 +150,9 @@ impl Outlet for Device {
         match sent {
             Ok(_) => true,
             // The caller was killed, or all of them are gone.
-            Err(Errno::NOENT | Errno::NODEV | Errno::NOTCONN | Errno::PIPE) => false,
+            Err(Errno::NOENT | Errno::NODEV | Errno::NOTCONN | Errno::PIPE | Errno::CONNRESET) => {
+                false
+            }
             Err(errno) => {
                 // An answer the kernel will not take leaves its caller waiting: find the mistake.
                 log::error!("the FUSE device refuses an answer of {} bytes: {errno}", head.len());

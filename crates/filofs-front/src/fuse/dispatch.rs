@@ -3,30 +3,56 @@
 use super::FuseOptions;
 use super::answer::Answer;
 use super::ask::Ask;
-use super::caller::Caller;
+use super::caller::{Caller, Source};
+use super::calls::Calls;
+use super::complaint::{Complaint, Complaints, Desk};
 use super::device::Outlet;
 use super::flight::Flight;
 use super::ledger::Ledger;
-use filofs::{Context, Errno, Gid, Pid, RequestId, Uid};
-use filofs_wire::abi::{Opcode, WriteFlags};
+use super::life::{Life, ServeState};
+use filofs::{Context, Errno, FileSystem, Gid, Pid, RequestId, Result, Uid, UnmountFlags};
+use filofs_wire::abi::{self, Opcode, WriteFlags};
 use filofs_wire::reply;
 use filofs_wire::request::{Malformed, Operation, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Answers the requests of one connection.
 pub(super) struct Dispatch {
     pub(super) ledger: Ledger,
+    pub(super) calls: Calls,
+    pub(super) complaints: Desk,
+    pub(super) life: Life,
+    /// The file system has agreed to an unmount, and nothing was asked of it since.
+    agreed: AtomicBool,
     /// With `allow_root`: the one user besides root who is let in.
     only: Option<Uid>,
     served: AtomicU64,
 }
 
 impl Dispatch {
-    pub(super) fn new(ledger: Ledger, options: &FuseOptions) -> Dispatch {
+    pub(super) fn new(ledger: Ledger, options: &FuseOptions, complaints: Complaints) -> Dispatch {
         let only = options.allow_root && !options.allow_other;
         let only = only.then(|| Uid(rustix::process::geteuid().as_raw()));
-        Dispatch { ledger, only, served: AtomicU64::new(0) }
+        Dispatch {
+            ledger,
+            calls: Calls::default(),
+            complaints: Desk::new(complaints),
+            life: Life::new(),
+            agreed: AtomicBool::new(false),
+            only,
+            served: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the file system has agreed to go and need not be asked again.
+    pub(super) fn agreed(&self) -> bool {
+        self.agreed.load(Ordering::SeqCst)
+    }
+
+    /// Whether whoever serves the message waits for nobody, the file system included.
+    pub(super) fn is_quick(opcode: u32) -> bool {
+        [Opcode::Response as u32, Opcode::Interrupt as u32].contains(&opcode)
     }
 
     /// How many requests were served.
@@ -70,14 +96,25 @@ impl Dispatch {
             }
             // Nothing was asked for.
             Operation::NotifyReply { .. } => return,
+            Operation::Response { arg, data } => {
+                self.calls.answered(unique, arg.error, data);
+                return;
+            }
+            Operation::Error { arg, text } => {
+                let node = self.ledger.face.cookie(arg.nodeid);
+                self.complaints.take(&Complaint::new(&arg, node, text));
+                return;
+            }
             _ => {}
         }
+        let request_of_core = self.ledger.terms().longest.is_some();
         if !self.ledger.settled() || matches!(request.operation, Operation::Init { .. }) {
             // INIT comes first, and once.
             answer.error(Errno::EIO);
             return;
         }
-        let waits_alone = !is_for_all(&request.operation);
+        // A core lets its callers go by itself, and their numbers need not be ours.
+        let waits_alone = !is_for_all(&request.operation) && !request_of_core;
         let caller = if waits_alone { request.header.pid } else { 0 };
         self.ledger.flights.begin(flight, unique, caller);
         let answer = Answer::new(outlet, unique, Some(flight));
@@ -87,8 +124,10 @@ impl Dispatch {
         let run = AssertUnwindSafe(|| self.run(&request, window, flight, &answer));
         if catch_unwind(run).is_err() {
             log::error!("{} panicked in the front end", request.opcode.name());
-            answer.error(Errno::EIO);
-        } else if !answer.given() {
+            if request.wants_answer() {
+                answer.error(Errno::EIO);
+            }
+        } else if !answer.given() && request.wants_answer() {
             log::error!("{} was left without an answer", request.opcode.name());
             answer.error(Errno::EIO);
         }
@@ -97,7 +136,13 @@ impl Dispatch {
 
     fn run(&self, request: &Request<'_>, window: &mut [u8], flight: &Flight, answer: &Answer<'_>) {
         let header = &request.header;
-        let caller = Caller::new(header.pid, request.extensions.groups);
+        let source = if self.ledger.terms().longest.is_some() {
+            let (outlet, unique) = (answer.outlet(), header.unique);
+            Source::Core { calls: &self.calls, outlet, unique, cancel: &flight.cancel }
+        } else {
+            Source::Thread(header.pid)
+        };
+        let caller = Caller::new(source, request.extensions.groups);
         let ask = Ask {
             ledger: &self.ledger,
             nodeid: header.nodeid,
@@ -114,12 +159,36 @@ impl Dispatch {
         };
         let done = if self.turned_away(request) {
             Err(Errno::EACCES)
+        } else if let Operation::Unmount { arg } = request.operation {
+            self.may_go(&ask, arg.flags.contains(abi::UnmountFlags::FORCE))
         } else {
+            if !matches!(request.opcode, Opcode::Destroy) {
+                self.agreed.store(false, Ordering::SeqCst);
+            }
             ask.run(&request.operation, window)
         };
-        if let Err(errno) = done {
-            answer.error(errno);
+        match done {
+            Ok(()) => {}
+            Err(errno) if request.wants_answer() => answer.error(errno),
+            // Nobody waits (A79).
+            Err(errno) => log::warn!("{}: {errno}", request.opcode.name()),
         }
+    }
+
+    /// The unmount question. A refusal does not count when it is forced (A55).
+    fn may_go(&self, ask: &Ask<'_>, force: bool) -> Result<()> {
+        self.life.enter(ServeState::Unmounting);
+        let mut flags = UnmountFlags::empty();
+        flags.set(UnmountFlags::FORCE, force);
+        let said = self.ledger.mount().unmount(&ask.cx, flags);
+        if said.is_err() && !force {
+            self.life.enter(ServeState::Running);
+            return said;
+        }
+        self.agreed.store(true, Ordering::SeqCst);
+        self.life.enter(ServeState::Unmounted);
+        ask.answer.empty();
+        Ok(())
     }
 
     /// Whether `allow_root` keeps the caller out. What is open already, and what the kernel does

@@ -105,6 +105,20 @@ impl MountError {
         }
     }
 
+    /// The errno that says most nearly the same.
+    pub(super) const fn errno(&self) -> Errno {
+        match self {
+            MountError::MountPoint { errno, .. }
+            | MountError::NoDevice { errno }
+            | MountError::NoRights { errno, .. }
+            | MountError::FileSystem { errno }
+            | MountError::System { errno, .. } => *errno,
+            MountError::Busy { .. } => Errno::EBUSY,
+            MountError::DeviceDenied { .. } | MountError::AllowOther => Errno::EPERM,
+            _ => Errno::EIO,
+        }
+    }
+
     /// That system call failed.
     pub(super) fn system(what: &'static str, errno: rustix::io::Errno) -> MountError {
         MountError::System { what, errno: ours(errno) }

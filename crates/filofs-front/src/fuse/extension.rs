@@ -1,13 +1,45 @@
-//! What a core that knows filo's extension of FUSE is told beside the answer to INIT.
+//! filo's extension of FUSE: what a core that knows it is told beside the answer to INIT, and
+//! what it may ask that Linux does not.
 
+use super::ask::Ask;
 use super::face;
 use super::ledger::Ledger;
-use filofs::{FileHandle, FileSystem};
-use filofs_wire::abi::{HandleFlags, MountArguments, MountFlags};
+use filofs::{Errno, ExtattrCtl, FileHandle, FileSystem, Result, SyncMode};
+use filofs_wire::abi::{
+    ExtattrctlFlags, ExtattrctlIn, HandleFlags, HandleOfIn, MountArguments, MountFlags, SyncLaterIn,
+};
+use filofs_wire::name::XattrName;
+use filofs_wire::reply;
+
+/// What is in force between a server and its core (A10).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Arguments {
+    /// What kind of file system it is, as the core shows it (A21).
+    pub type_name: String,
+    /// Where its files come from, as the core shows it.
+    pub from: String,
+    /// The longest message in bytes, in either direction (A23).
+    pub longest: u32,
+    /// The longest file handle in bytes; 0 for none.
+    pub handle_size: u32,
+}
+
+impl Arguments {
+    /// Reads a core's answer. EPROTO for one that is none.
+    pub(super) fn read(bytes: &[u8]) -> Result<Arguments> {
+        let said = MountArguments::read(bytes, u32::MAX).map_err(|_| Errno::EPROTO)?;
+        Ok(Arguments {
+            type_name: said.type_name().to_owned(),
+            from: said.from_name().to_owned(),
+            longest: said.max_message,
+            handle_size: said.handle_size,
+        })
+    }
+}
 
 /// The mount's arguments (A8-A42), for messages of at most `longest` bytes; 0 for as long as the
 /// core takes. EPROTO for a root whose attributes no file has.
-pub(super) fn arguments(ledger: &Ledger, longest: u32) -> filofs::Result<MountArguments> {
+pub(super) fn arguments(ledger: &Ledger, longest: u32) -> Result<MountArguments> {
     let mount = ledger.mount();
     let profile = mount.profile();
     let mut flags = MountFlags::empty();
@@ -34,9 +66,53 @@ pub(super) fn arguments(ledger: &Ledger, longest: u32) -> filofs::Result<MountAr
     Ok(arguments)
 }
 
+impl Ask<'_> {
+    /// A sync that nobody waits for (A79, A80).
+    pub(super) fn sync_later(&self, arg: SyncLaterIn) -> Result<()> {
+        // 1: begin now. 2: at leisure.
+        let mode = if arg.mode == 2 { SyncMode::Lazy } else { SyncMode::NoWait };
+        self.ledger.mount().sync(&self.cx, mode)
+    }
+
+    /// The durable name of a node. Where there is no room for it the answer is its length alone,
+    /// and no error: who asks with no room learns how much is needed (A99).
+    pub(super) fn handle_of(&self, arg: HandleOfIn) -> Result<()> {
+        let handle = self.ledger.mount().handle_of(&self.cx, &self.node()?)?;
+        let bytes = handle.bytes();
+        let fits = bytes.len() <= arg.room as usize;
+        let message = reply::handle_of(self.answer.unique, bytes.len() as u32, fits);
+        let message = message.map_err(|_| Errno::EIO)?;
+        self.answer.send(&message, if fits { bytes } else { &[] });
+        Ok(())
+    }
+
+    /// The node of a durable name: looked up once more, as by its name (A91).
+    pub(super) fn node_of(&self, handle: &[u8]) -> Result<()> {
+        // No handle of ours is longer.
+        let handle = FileHandle::new(handle).map_err(|_| Errno::EINVAL)?;
+        let mount = self.ledger.mount();
+        let entry = mount.node_of(&self.cx, &handle)?;
+        let node = mount.nodes().adopt(&entry)?;
+        self.told(&node, &entry)
+    }
+
+    /// Extended attributes of the file system, on or off. A node of another mount cannot be
+    /// named here: the core answers for that (A110).
+    pub(super) fn extattrctl(&self, arg: ExtattrctlIn, name: Option<XattrName<'_>>) -> Result<()> {
+        let has = |flag| arg.flags.contains(flag);
+        let node = has(ExtattrctlFlags::HAS_NODE).then(|| self.node()).transpose()?;
+        let name = name.map(XattrName::as_bytes);
+        let how = ExtattrCtl { command: arg.command, namespace: arg.namespace, name };
+        self.ledger.mount().extattrctl(&self.cx, node.as_ref(), how)?;
+        self.answer.empty();
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zerocopy::IntoBytes;
 
     #[test]
     fn names_are_cleaned_on_the_wire_as_in_a_mount() {
@@ -48,5 +124,18 @@ mod tests {
             assert_eq!(arguments.from_name(), filofs::sanitise(&text), "{byte:#x}");
         }
         assert_eq!(MountArguments::named("\u{e4}", "").type_name(), filofs::sanitise("\u{e4}"));
+    }
+
+    #[test]
+    fn arguments_are_read_back_printable() {
+        // A19, A21
+        let mut said = MountArguments { max_message: 9000, ..MountArguments::named("a\nb", "") };
+        said.root.nodeid = 1;
+        said.root.attr.mode = 0o040_755;
+        let read = Arguments::read(said.as_bytes()).unwrap();
+        assert_eq!((read.type_name.as_str(), read.from.as_str(), read.longest), ("a.b", "", 9000));
+        said.version += 1;
+        assert_eq!(Arguments::read(said.as_bytes()), Err(Errno::EPROTO));
+        assert_eq!(Arguments::read(b""), Err(Errno::EPROTO));
     }
 }

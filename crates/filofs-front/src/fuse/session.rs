@@ -10,15 +10,17 @@ use super::herald;
 use super::ledger::Ledger;
 use super::mountpoint::Mountpoint;
 use super::terms::{Settled, Terms, longest_offered, most_pages};
-use super::{FuseOptions, MountError, extension};
-use filofs::{Context, FileSystem, Mount, Notice, UnmountFlags, Upward, locked};
+use super::{Arguments, Complaints, FuseOptions, MountError, ServeState, extension};
+use filofs::{Cancel, Context, Errno, FileSystem, Mount, UnmountFlags, Upward, locked};
+use filofs_wire::call;
 use filofs_wire::dialect::Dialect;
 use filofs_wire::errno::ReplyErrno;
-use filofs_wire::reply;
+use filofs_wire::reply::{self, Message};
 use filofs_wire::request::{Operation, Request};
 use rustix::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use zerocopy::{Immutable, IntoBytes};
 
 /// A mount being served. Dropping it while it is mounted unmounts it lazily, so that no dead
 /// mount is left behind.
@@ -41,6 +43,8 @@ pub struct Report {
     pub opens: usize,
     /// Whether the connection was aborted rather than unmounted.
     pub aborted: bool,
+    /// How often the core has complained of an answer ([`Complaint`](super::Complaint)).
+    pub complaints: u64,
 }
 
 struct Shared {
@@ -71,7 +75,7 @@ impl Session {
         let source = if source.is_empty() { "filo" } else { source };
         let kind = mount.root().kind();
         let (fd, mountpoint) = Mountpoint::attach(mountpoint, options, kind, source)?;
-        Self::begin(mount, fd, mountpoint, options)
+        Self::begin(mount, fd, mountpoint, options, Complaints::default())
     }
 
     /// The same over a descriptor at hand: a FUSE device that is mounted already, or a socket of
@@ -81,7 +85,17 @@ impl Session {
         device: OwnedFd,
         options: &FuseOptions,
     ) -> Result<Session, MountError> {
-        Self::begin(mount, device, Mountpoint::given(Path::new("")), options)
+        Self::over_core(mount, device, options, Complaints::default())
+    }
+
+    /// The same, and who hears of what the core finds wrong with answers.
+    pub fn over_core(
+        mount: Arc<Mount>,
+        device: OwnedFd,
+        options: &FuseOptions,
+        complaints: Complaints,
+    ) -> Result<Session, MountError> {
+        Self::begin(mount, device, Mountpoint::given(Path::new("")), options, complaints)
     }
 
     fn begin(
@@ -89,11 +103,12 @@ impl Session {
         fd: OwnedFd,
         mountpoint: Mountpoint,
         options: &FuseOptions,
+        complaints: Complaints,
     ) -> Result<Session, MountError> {
         let device = Device::new(fd);
         let face = Face::new(mount.root().cookie(), &mount.profile(), options);
-        let dispatch =
-            Dispatch::new(Ledger::new(mount.clone(), face, options.most_workers), options);
+        let ledger = Ledger::new(mount.clone(), face, options.most_workers);
+        let dispatch = Dispatch::new(ledger, options, complaints);
         let (up, notices) = Upward::channel();
         let ready = handshake(&device, &dispatch, options).and_then(|payload| {
             mount.start(&up).map_err(|errno| MountError::FileSystem { errno })?;
@@ -107,6 +122,7 @@ impl Session {
                 return Err(error);
             }
         };
+        dispatch.life.enter(ServeState::Running);
         let crew = Arc::new(Crew::new(device, dispatch, payload, options.most_workers));
         let (end, ended) = (Mutex::new(None), Condvar::new());
         let shared = Arc::new(Shared { mount, crew, mountpoint, up, end, ended });
@@ -119,7 +135,10 @@ impl Session {
         let herald = shared.clone();
         std::thread::Builder::new()
             .name("filo-herald".into())
-            .spawn(move || herald::deliver(&notices, &herald.crew, &herald.mountpoint))
+            .spawn(move || {
+                let leave = || herald.leave(true).map_err(|error| error.errno());
+                herald::deliver(&notices, &herald.crew, leave);
+            })
             .map_err(failed)?;
         let last = shared.clone();
         shared.crew.start(move || last.finish()).map_err(failed)?;
@@ -140,12 +159,22 @@ impl Session {
     /// Unmounts, from any thread. The file system is asked first and may refuse; lazily, it is
     /// not asked: the mount goes out of sight now and ends with its last use.
     ///
+    /// A core is asked to unmount, which it does by force as soon as it has answered (A65);
+    /// lazily, and where it does not know filo's extension, the connection is ended instead, to
+    /// the same effect (A64).
+    ///
     /// Errors: [`MountError::Busy`] while it is in use, [`MountError::FileSystem`] with what the
-    /// file system says; the mount then goes on. A session that has ended is Ok.
+    /// file system says, [`MountError::System`] with what the core says; the mount then goes on.
+    /// A session that has ended is Ok.
     pub fn unmount(&self, lazy: bool) -> Result<(), MountError> {
         let Shared { mount, crew, .. } = &*self.shared;
         if crew.ended() {
             return Ok(());
+        }
+        if !lazy && crew.dispatch.ledger.terms().longest.is_some() {
+            let asked = self.shared.ask_core(|id| call::unmount(Some(id)));
+            let what = "have the core unmount";
+            return asked.map(drop).map_err(|errno| MountError::System { what, errno });
         }
         if !lazy {
             mount
@@ -153,6 +182,20 @@ impl Session {
                 .map_err(|errno| MountError::FileSystem { errno })?;
         }
         self.shared.leave(lazy)
+    }
+
+    /// What is in force with the core (A10). Errors: EOPNOTSUPP where filo's extension is not
+    /// spoken; ENXIO when the session has ended; ETIMEDOUT; EPROTO for an answer that is none.
+    pub fn arguments(&self) -> filofs::Result<Arguments> {
+        if self.shared.crew.dispatch.ledger.terms().longest.is_none() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        Arguments::read(&self.shared.ask_core(call::arguments)?)
+    }
+
+    /// The last states it was in, oldest first; the last one is that of now (A45).
+    pub fn states(&self) -> Vec<ServeState> {
+        self.shared.crew.dispatch.life.trace()
     }
 
     /// How it stands now, or stood at the end.
@@ -190,6 +233,14 @@ impl Shared {
         if self.crew.device.hang_up() { Ok(()) } else { self.mountpoint.unmount(lazy) }
     }
 
+    /// Asks the core something.
+    fn ask_core<T: IntoBytes + Immutable + Copy>(
+        &self,
+        message: impl FnOnce(u64) -> Message<T>,
+    ) -> filofs::Result<Vec<u8>> {
+        self.crew.dispatch.calls.ask(&self.crew.device, &Cancel::new(), message)
+    }
+
     fn count(&self) -> Report {
         Report {
             served: self.crew.dispatch.served(),
@@ -197,6 +248,7 @@ impl Shared {
             nodes: self.mount.nodes().len(),
             opens: self.mount.opens().len(),
             aborted: self.crew.aborted(),
+            complaints: self.crew.dispatch.complaints.count(),
         }
     }
 
@@ -211,13 +263,17 @@ impl Shared {
             log::error!("the connection has ended, and a dead mount is left behind: {error}");
         }
         // Nobody can be asked any more: what is open is released, what is written is synced.
-        if let Err(errno) = self.mount.unmount_now(&Context::internal(), UnmountFlags::FORCE) {
+        let cx = Context::internal();
+        if self.crew.dispatch.agreed() {
+            self.mount.unmount_agreed(&cx);
+        } else if let Err(errno) = self.mount.unmount_now(&cx, UnmountFlags::FORCE) {
             log::error!("{:?}: {errno}", self.mount);
         }
+        self.crew.dispatch.life.enter(ServeState::Unmounted);
         *locked(&self.end) = Some(report);
         self.ended.notify_all();
-        // Wakes the herald, which sees that all is over.
-        self.up.send(Notice::Unmount);
+        // The herald sees that all is over.
+        self.up.close();
     }
 }
 

@@ -4,6 +4,7 @@ use filofs::FileSystem;
 use filofs_server::serve::{Server, Session};
 use filofs_wire::abi::{
     EXTENSION_MAGIC, EXTENSION_VERSION, InHeader, InitFlags, InitIn, InitOut, MountArguments,
+    OpenIn, OpenOut, ResponseIn,
 };
 use filofs_wire::compose;
 use filofs_wire::dialect::Dialect;
@@ -63,11 +64,20 @@ impl Core {
 
     /// A server of that file system in this process, and the core it serves.
     pub(crate) fn with(fs: impl FileSystem + 'static, server: &Server) -> (Core, Session, Agreed) {
+        Core::limited(fs, server, LONGEST)
+    }
+
+    /// The same for messages of at most so many bytes.
+    pub(crate) fn limited(
+        fs: impl FileSystem + 'static,
+        server: &Server,
+        longest: u32,
+    ) -> (Core, Session, Agreed) {
         let (ours, theirs) = pair();
         let mut core = Core::new(ours);
         let (session, agreed) = thread::scope(|scope| {
             let session = scope.spawn(|| server.over(fs, theirs).unwrap());
-            let agreed = core.init(Some((EXTENSION_VERSION, LONGEST)));
+            let agreed = core.init(Some((EXTENSION_VERSION, longest)));
             (session.join().unwrap(), agreed)
         });
         (core, session, agreed)
@@ -148,6 +158,18 @@ impl Core {
         operation: &Operation<'_>,
     ) -> Result<T, i32> {
         self.ask(nodeid, operation).map(|body| T::read_from_bytes(&body).unwrap())
+    }
+
+    /// Answers a call.
+    pub(crate) fn respond(&self, id: u64, error: u32, data: &[u8]) {
+        let header = InHeader { unique: id, ..InHeader::default() };
+        let arg = ResponseIn { error, padding: 0 };
+        self.post(header, &Operation::Response { arg, data });
+    }
+
+    pub(crate) fn open(&mut self, nodeid: u64, flags: u32) -> u64 {
+        let arg = OpenIn { flags, ..OpenIn::default() };
+        self.get::<OpenOut>(nodeid, &Operation::Open { arg }).unwrap().open_id
     }
 }
 

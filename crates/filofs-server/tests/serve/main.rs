@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
 
+mod asked;
+mod calls;
 mod core;
+mod going;
 mod init;
 mod program;
+mod sizes;
+mod toy;

@@ -6,8 +6,7 @@ use crate::fuse::terms::{Settled, Terms};
 use filofs::{Identity, Mount, OpenId, Profile, Stack, Upward};
 use filofs_bases::mem::{Mem, Settings};
 use filofs_wire::abi::{self, InHeader, InitFlags, InitIn, OpenOut, OutHeader};
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -16,13 +15,13 @@ const ME: u32 = 77;
 /// Keeps what was sent; or lets nothing through.
 #[derive(Default)]
 struct Post {
-    sent: RefCell<Vec<Vec<u8>>>,
+    sent: Mutex<Vec<Vec<u8>>>,
     shut: bool,
 }
 
 impl Outlet for Post {
     fn send(&self, head: &[u8], data: &[u8]) -> bool {
-        self.sent.borrow_mut().push([head, data].concat());
+        filofs::locked(&self.sent).push([head, data].concat());
         !self.shut
     }
 
@@ -43,8 +42,8 @@ impl Lab {
         let mount = Arc::new(Mount::new(Stack::new(mem, []).unwrap(), identity).unwrap());
         mount.start(&Upward::channel().0).unwrap();
         let face = Face::new(mount.root().cookie(), profile, options);
-        let dispatch =
-            Dispatch::new(Ledger::new(mount.clone(), face, options.most_workers), options);
+        let ledger = Ledger::new(mount.clone(), face, options.most_workers);
+        let dispatch = Dispatch::new(ledger, options, Complaints::default());
         let (flags, flags2) = InitFlags::from_bits_retain((1 << 43) - 1).halves();
         let init = InitIn { major: 7, minor: 45, flags, flags2, ..InitIn::default() };
         match Terms::settle(&init, profile, options, 256, None) {
@@ -76,7 +75,7 @@ impl Lab {
     ) -> std::result::Result<Vec<u8>, i32> {
         let post = Post::default();
         self.send(opcode as u32, nodeid, body, &post);
-        let sent = post.sent.into_inner();
+        let sent = post.sent.into_inner().unwrap();
         assert_eq!(sent.len(), 1, "one answer");
         let (header, rest) = OutHeader::read_from_prefix(&sent[0]).unwrap();
         assert_eq!((header.len as usize, header.unique), (sent[0].len(), 6));
@@ -104,8 +103,8 @@ impl Lab {
     fn ask_in_vain(&self, opcode: Opcode, nodeid: u64, body: &[&[u8]]) {
         let post = Post { shut: true, ..Post::default() };
         self.send(opcode as u32, nodeid, body, &post);
-        assert_eq!(post.sent.borrow().len(), 1);
-        let (header, _) = OutHeader::read_from_prefix(&post.sent.borrow()[0]).unwrap();
+        assert_eq!(post.sent.lock().unwrap().len(), 1);
+        let (header, _) = OutHeader::read_from_prefix(&post.sent.lock().unwrap()[0]).unwrap();
         assert_eq!(header.error, 0, "{opcode:?} went well but for the answer");
     }
 
@@ -176,7 +175,7 @@ fn forgetting_gives_back_and_never_more_than_there_is() {
     let ones = [1, dir.nodeid].map(|nodeid| abi::ForgetOne { nodeid, nlookup: 3 });
     let body = [arg.as_bytes(), ones.as_bytes()];
     lab.send(Opcode::BatchForget as u32, 0, &body, &post);
-    assert!(post.sent.borrow().is_empty(), "forgetting is not answered");
+    assert!(post.sent.lock().unwrap().is_empty(), "forgetting is not answered");
     assert_eq!((lab.lookups(), lab.mount.nodes().len()), (0, 1));
     assert_eq!(lab.ask(Opcode::Getattr, dir.nodeid, &[&[0; 16]]), Err(116), "ESTALE");
 }
@@ -288,7 +287,7 @@ fn what_there_is_not_is_enosys() {
     let lab = Lab::plain();
     let post = Post::default();
     lab.send(4096, 1, &[], &post);
-    let (header, _) = OutHeader::read_from_prefix(&post.sent.borrow()[0]).unwrap();
+    let (header, _) = OutHeader::read_from_prefix(&post.sent.lock().unwrap()[0]).unwrap();
     assert_eq!((header.unique, header.error), (6, -38));
     let arg = abi::SetupmappingIn::default();
     assert_eq!(lab.ask(Opcode::Setupmapping, 1, &[arg.as_bytes()]), Err(38));
