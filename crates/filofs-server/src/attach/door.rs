@@ -12,14 +12,15 @@ use super::place::SOCKET;
 use super::slip::{self, Ask, SLIP_MAX};
 use crate::channel::{Arrival, Channel};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::ffi::{OsStr, OsString};
+use std::io::{Write, stderr, stdout};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long filo may take to answer. It has nothing to do but to answer.
+/// How long filo, or the program, may take to answer. They have nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Does the work of the stand-in, where the program is called by one of its names; `None` for any
@@ -31,8 +32,8 @@ pub fn door(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let name = name.file_name()?.to_str().filter(|name| NAMES.contains(name))?;
     let done = match Call::parse(arguments) {
         Call::Version => {
-            println!("{name} version: {} (filo)", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            let version = env!("CARGO_PKG_VERSION");
+            writeln!(stdout(), "{name} version: {version} (filo)").map_err(|e| e.to_string())
         }
         Call::Mount(wanted) => mount(&wanted),
         Call::Unmount { at, quiet } => {
@@ -45,7 +46,8 @@ pub fn door(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     Some(match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("{name}: {why}");
+            // Whoever has closed standard error does not want to know.
+            let _ = writeln!(stderr(), "{name}: {why}");
             ExitCode::FAILURE
         }
     })
@@ -71,6 +73,8 @@ fn mount(wanted: &Mount) -> Result<(), String> {
 
 /// The program says that it is ready to answer, and hears that it is mounted: four bytes, an errno.
 fn second_step(program: &OwnedFd) -> Result<(), String> {
+    sockopt::set_socket_timeout(program, sockopt::Timeout::Recv, Some(PATIENCE))
+        .map_err(|errno| format!("the descriptor of _FUSE_COMMFD: {errno}"))?;
     let mut ready = [0];
     match rustix::io::retry_on_intr(|| rustix::io::read(program, &mut ready)) {
         Ok(1) => slip::send(program, &0_i32.to_ne_bytes(), None)

@@ -59,6 +59,13 @@ pub fn sshfs() {
     let attached = ground.attach("sshfs -o ssh_command=@/ssh,fsname='a b\\,c' any:@/source {}");
     assert_eq!(attached.guest.options.value("subtype"), Some("sshfs"));
     assert_eq!(attached.guest.options.value("fsname"), Some("a b,c"));
+    drop(attached);
+    // Here the program keeps its end of the way to fusermount3, and does not wait for that to end.
+    let attached =
+        ground.attach("sshfs -o ssh_command=@/ssh,auto_unmount,allow_other any:@/source {}");
+    let options = &attached.guest.options;
+    assert!(options.has("allow_other") && options.has("auto_unmount"), "{options:?}");
+    serves(&attached);
 }
 
 pub fn unionfs_fuse() {
@@ -122,6 +129,7 @@ pub fn gocryptfs() {
     let words = [&words[..], &[secret.to_str().unwrap(), cipher.to_str().unwrap()]].concat();
     run("gocryptfs", &words);
     let attached = ground.attach("gocryptfs -q -fg -passfile @/secret @/cipher {}");
+    assert_eq!(attached.guest.options.max_read(), Some(128 << 10));
     Kernel::start(&attached.channel).unwrap().create(NAME, &content()).unwrap();
     ends(&attached);
     for flags in ["-fg", ""] {
