@@ -19,6 +19,7 @@ mod dump;
 mod fault;
 mod files;
 mod frame;
+mod handles;
 mod handshake;
 mod life;
 mod link;

@@ -5,27 +5,25 @@ use std::fmt;
 
 /// A node's name that is still good after a restart, as name_to_handle_at(2) makes them: bytes
 /// that mean something only to the file system that made them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FileHandle {
-    len: u8,
-    bytes: [u8; FileHandle::MAX],
-}
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct FileHandle(Box<[u8]>);
 
 impl FileHandle {
-    /// The longest handle in bytes: what fits beside a length and type into Linux'
-    /// MAX_HANDLE_SZ (128).
-    pub const MAX: usize = 128;
+    /// The longest handle in bytes: what file servers may use (A17). Linux' own are no longer
+    /// than MAX_HANDLE_SZ (128).
+    pub const MAX: usize = 1020;
 
     /// A handle of those bytes. E2BIG over [`FileHandle::MAX`].
     pub fn new(bytes: &[u8]) -> Result<FileHandle> {
-        let mut handle = FileHandle { len: bytes.len() as u8, bytes: [0; Self::MAX] };
-        handle.bytes.get_mut(..bytes.len()).ok_or(Errno::E2BIG)?.copy_from_slice(bytes);
-        Ok(handle)
+        if bytes.len() > Self::MAX {
+            return Err(Errno::E2BIG);
+        }
+        Ok(FileHandle(bytes.into()))
     }
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+        &self.0
     }
 }
 
@@ -42,9 +40,10 @@ mod tests {
 
     #[test]
     fn bytes_come_back_and_too_many_are_refused() {
+        assert_eq!(FileHandle::new(b"").unwrap().bytes(), b"");
         assert_eq!(FileHandle::new(b"abc").unwrap().bytes(), b"abc");
-        assert_eq!(FileHandle::new(&[7; 128]).unwrap().bytes(), [7; 128]);
-        assert_eq!(FileHandle::new(&[7; 129]), Err(Errno::E2BIG));
-        assert_eq!(FileHandle::new(&[7; 256]), Err(Errno::E2BIG));
+        assert_eq!(FileHandle::new(&[7; 1020]).unwrap().bytes(), [7; 1020]);
+        assert_eq!(FileHandle::new(&[7; 1021]), Err(Errno::E2BIG));
+        assert_eq!(format!("{:?}", FileHandle::new(&[0, 0x2f]).unwrap()), "handle 002f");
     }
 }

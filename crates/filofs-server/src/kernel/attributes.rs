@@ -42,7 +42,7 @@ impl Server {
             getattr_flags |= GetattrFlags::OPEN_ID;
         }
         // Only a server of ours is asked for the time of birth: it costs others a question more.
-        if link.connection.dialect().is_extended() && !self.lacks(Opcode::Statx) {
+        if link.connection.dialect().is_extended() && !self.lacks(link, Opcode::Statx) {
             const BASIC_STATS_AND_BTIME: u32 = 0xfff;
             let arg = StatxIn {
                 getattr_flags,
@@ -160,6 +160,11 @@ impl Server {
 
     pub(super) fn access(&self, cx: &Context<'_>, node: &Node, want: Access) -> Result<()> {
         self.run(cx, |link| {
+            // C.4: what cannot be written by anybody.
+            let file = matches!(node.kind(), Kind::Directory | Kind::Symlink | Kind::Regular);
+            if want.contains(Access::WRITE) && file && self.lacks(link, Opcode::Write) {
+                return Err(Errno::EROFS.into());
+            }
             let id = self.id(link, cx, node)?;
             let arg = AccessIn { mask: want.bits(), padding: 0 };
             match self.ask(link, cx, id, &Operation::Access { arg }) {

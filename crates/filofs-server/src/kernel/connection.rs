@@ -33,6 +33,8 @@ pub(super) struct Connection {
     name: String,
     channel: Channel,
     dialect: OnceLock<Dialect>,
+    /// What the server said it does not have: it is not asked (C.4).
+    lacking: OnceLock<Vec<Opcode>>,
     /// The largest message in bytes, either way.
     most: AtomicUsize,
     frames: Arc<Frames>,
@@ -109,6 +111,7 @@ impl Connection {
             name: name.to_owned(),
             channel,
             dialect: OnceLock::new(),
+            lacking: OnceLock::new(),
             most: AtomicUsize::new(most),
             frames: Frames::new(most),
             parks: Mutex::default(),
@@ -130,10 +133,16 @@ impl Connection {
         self.dialect.get().copied().unwrap_or(Dialect::BEFORE_INIT)
     }
 
-    /// INIT has settled it: the dialect, and the largest message in bytes.
-    pub(super) fn settle(&self, dialect: Dialect, most: usize) {
+    /// INIT has settled it: the dialect, the largest message in bytes, and what the server lacks.
+    pub(super) fn settle(&self, dialect: Dialect, most: usize, lacking: Vec<Opcode>) {
+        let _ = self.lacking.set(lacking);
         let _ = self.dialect.set(dialect);
         self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// Whether the server has said that it does not have that operation (C.4).
+    pub(super) fn lacks(&self, opcode: Opcode) -> bool {
+        self.lacking.get().is_some_and(|lacking| lacking.contains(&opcode))
     }
 
     /// The most data that one message carries, bytes (A23).
@@ -145,7 +154,8 @@ impl Connection {
     ///
     /// Errors: the server's own errno; EINTR when the caller gave up (what the server answers
     /// later is taken back); [`Fault::Late`] when `patience` is over; [`Fault::Died`],
-    /// [`Fault::Gone`]; EPROTO for an errno that is none.
+    /// [`Fault::Gone`]; [`Fault::Missing`], without a message if the server has said so before; EPROTO for an errno
+    /// that is none.
     pub(super) fn call(
         &self,
         cx: &Context<'_>,
@@ -153,11 +163,14 @@ impl Connection {
         operation: &Operation<'_>,
         patience: Option<Duration>,
     ) -> Answer<Reply> {
+        let opcode = operation.opcode();
+        if self.lacks(opcode) {
+            return Err(Fault::Missing);
+        }
         if cx.cancelled() {
             return Err(Errno::EINTR.into());
         }
         let unique = self.next.fetch_add(2, Ordering::Relaxed);
-        let opcode = operation.opcode();
         let until = patience.map(|patience| Instant::now() + patience);
         let park = Park::new(unique, opcode);
         self.enter(cx, &park, until)?;
@@ -198,6 +211,9 @@ impl Connection {
         nodeid: u64,
         operation: &Operation<'_>,
     ) -> bool {
+        if self.lacks(operation.opcode()) {
+            return true;
+        }
         let Ok(message) = self.message(cx, unique, nodeid, operation) else { return true };
         self.try_send(&message) != Err(Unsent::Full)
     }

@@ -54,6 +54,9 @@ impl Server {
         flags: OpenFlags,
         kill_priv: bool,
     ) -> Answer<Opened> {
+        if remote.kind == Kind::Regular && flags.writes() && self.lacks(link, Opcode::Write) {
+            return Err(Errno::EROFS.into()); // C.4
+        }
         let id = self.id_of(link, cx, remote)?;
         let abilities = link.connection.dialect().flags();
         let mut wire_flags = flags;
@@ -389,7 +392,7 @@ impl Server {
                 flags: 0,
             };
             let long = Operation::CopyFileRange64 { arg };
-            let wide = link.connection.dialect().minor() >= 45 && !self.lacks(long.opcode());
+            let wide = link.connection.dialect().minor() >= 45 && !self.lacks(link, long.opcode());
             let long = if wide { self.ask(link, cx, id, &long) } else { Err(Fault::Missing) };
             let copied = match long {
                 Err(Fault::Missing) => {

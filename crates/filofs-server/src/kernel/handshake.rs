@@ -2,11 +2,10 @@
 
 use super::connection::Connection;
 use super::fault::{Answer, Fault};
-use super::told;
 use crate::channel::{MESSAGE_MAX, PAYLOAD_MAX};
-use filofs::{Context, Errno, Profile, Statfs};
+use filofs::{Context, Errno, Identity, Profile, sanitise};
 use filofs_wire::abi::{
-    EXTENSION_VERSION, EntryOut, ExtensionOffer, InitFlags, InitIn, KERNEL_MINOR, KERNEL_VERSION,
+    EXTENSION_VERSION, ExtensionOffer, InitFlags, InitIn, KERNEL_MINOR, KERNEL_VERSION,
     MESSAGE_MIN, MountArguments, MountFlags, Opcode,
 };
 use filofs_wire::dialect::Dialect;
@@ -18,17 +17,27 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) profile: Profile,
-    /// From the extension: the root and the first numbers, so that nothing need be asked (A41).
-    pub(super) first: Option<First>,
-    /// Longest file handle in bytes; 0 for none.
-    pub(super) handle_size: u32,
+    /// From the extension, as they are in force (A10): the root and the first numbers among them,
+    /// so that nothing need be asked (A41).
+    pub(super) arguments: Option<Box<MountArguments>>,
 }
 
-/// What an extended server says of its file system before it is asked.
-#[derive(Clone, Debug)]
-pub(super) struct First {
-    pub(super) root: EntryOut,
-    pub(super) numbers: Statfs,
+impl Terms {
+    /// What a server of that name said, made what is in force: the kind of file system is shown
+    /// as Linux shows it (A21).
+    fn of(profile: Profile, mut arguments: MountArguments, name: &str) -> Terms {
+        let said = arguments.type_name();
+        let said = if said.is_empty() { name } else { said };
+        let mut shown = sanitise(&format!("fuse.{}", said.trim_start_matches("fuse.")));
+        shown.truncate(Identity::TYPE_MAX);
+        arguments.set_type_name(&shown);
+        Terms { profile, arguments: Some(Box::new(arguments)) }
+    }
+}
+
+/// The operations that a server has said it lacks (C.4).
+fn lacking(arguments: &MountArguments) -> Vec<Opcode> {
+    Opcode::ALL.iter().copied().filter(|opcode| !arguments.has_operation(*opcode)).collect()
 }
 
 /// The abilities that are offered.
@@ -95,19 +104,21 @@ pub(super) fn greet(connection: &Connection, patience: Duration) -> Answer<Terms
     let payload = (out.max_write as usize).clamp(MESSAGE_MIN as usize / 2, PAYLOAD_MAX);
     let most = payload + (MESSAGE_MAX - PAYLOAD_MAX);
     if rest.is_empty() {
-        connection.settle(dialect, most);
-        return Ok(Terms { profile, first: None, handle_size: 0 });
+        connection.settle(dialect, most, Vec::new());
+        return Ok(Terms { profile, arguments: None });
     }
     let arguments = MountArguments::read(rest, max_message).map_err(|bad| {
         log::error!("{}: cannot be mounted: {bad}", connection.name());
         Fault::Errno(Errno::EINVAL)
     })?;
+    let lacking = lacking(&arguments);
+    let locks = [Opcode::Getlk, Opcode::Setlk, Opcode::Setlkw];
     profile.owns_files = arguments.flags.contains(MountFlags::OWNS_FILES);
     profile.read_only = arguments.flags.contains(MountFlags::READ_ONLY);
     profile.idmapped = arguments.flags.contains(MountFlags::IDMAPPED);
+    profile.locks &= !locks.iter().any(|opcode| lacking.contains(opcode));
     profile.negative_ttl = Duration::from_nanos(arguments.negative_valid);
-    connection.settle(dialect.extended(), most.min(arguments.max_message as usize));
-    let numbers = told::statfs(&arguments.statfs);
-    let first = Some(First { root: arguments.root, numbers });
-    Ok(Terms { profile, first, handle_size: arguments.handle_size })
+    let most = most.min(arguments.max_message as usize);
+    connection.settle(dialect.extended(), most, lacking);
+    Ok(Terms::of(profile, arguments, connection.name()))
 }

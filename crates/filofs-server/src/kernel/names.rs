@@ -16,6 +16,7 @@ use filofs_wire::abi::{
 };
 use filofs_wire::dirent::{Dirent, read_dirents, read_dirents_plus};
 use filofs_wire::incoming;
+use filofs_wire::limits::SYMLINK_MAX;
 use filofs_wire::name::Name as WireName;
 use filofs_wire::reply::CreateOut;
 use filofs_wire::request::Operation;
@@ -85,7 +86,7 @@ impl Server {
                 let can_plus = link.connection.dialect().flags();
                 let plus = out.wants_entries()
                     && can_plus.contains(InitFlags::DO_READDIRPLUS)
-                    && !self.lacks(Opcode::Readdirplus);
+                    && !self.lacks(link, Opcode::Readdirplus);
                 let arg = ReadIn { open_id, offset: from, size: 4096, ..ReadIn::default() };
                 let operation =
                     if plus { Operation::Readdirplus { arg } } else { Operation::Readdir { arg } };
@@ -156,6 +157,12 @@ impl Server {
         name: Name<'_>,
         target: &[u8],
     ) -> Result<Entry> {
+        // As Linux has it, which asks no file system for these.
+        match target.len() {
+            0 => return Err(Errno::ENOENT),
+            1..=SYMLINK_MAX => {}
+            _ => return Err(Errno::ENAMETOOLONG),
+        }
         self.make(cx, dir, name, Kind::Symlink, |_, name| Operation::Symlink { name, target })
     }
 

@@ -202,7 +202,7 @@ impl Server {
         patience: Option<Duration>,
     ) -> Answer<Reply> {
         let opcode = operation.opcode();
-        if self.lacks(opcode) {
+        if self.lacks(link, opcode) {
             return Err(Fault::Missing);
         }
         let answer = link.connection.call(cx, nodeid, operation, patience);
@@ -224,13 +224,13 @@ impl Server {
     }
 
     /// Whether it has said that it does not know that operation.
-    pub(super) fn lacks(&self, opcode: Opcode) -> bool {
-        locked(&self.missing).contains(&opcode)
+    pub(super) fn lacks(&self, link: &Link, opcode: Opcode) -> bool {
+        link.connection.lacks(opcode) || locked(&self.missing).contains(&opcode)
     }
 
     /// Tells and awaits nothing.
     pub(super) fn tell(&self, link: &Link, cx: &Context<'_>, id: u64, operation: &Operation<'_>) {
-        if !self.lacks(operation.opcode()) {
+        if !self.lacks(link, operation.opcode()) {
             link.connection.tell(cx, id, operation);
         }
     }

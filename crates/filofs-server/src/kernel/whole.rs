@@ -4,14 +4,13 @@ use super::fault::Fault;
 use super::server::Server;
 use super::told;
 use filofs::{
-    Context, Cookie, Entry, Errno, ExtattrCtl, FileHandle, Generation, Kind, Node, Result, Statfs,
-    SyncMode, UnmountFlags, locked,
+    Context, Cookie, Entry, Errno, ExtattrCtl, Generation, Kind, Node, Result, Statfs, SyncMode,
+    UnmountFlags, locked,
 };
 use filofs_wire::abi::{
-    self, AttrOut, EntryOut, ExtattrctlFlags, ExtattrctlIn, GetattrIn, HandleOfIn, Opcode, ROOT_ID,
-    StatfsOut, SyncLaterIn, SyncfsIn, UnmountIn,
+    self, AttrOut, EntryOut, ExtattrctlFlags, ExtattrctlIn, GetattrIn, Opcode, ROOT_ID, StatfsOut,
+    SyncLaterIn, SyncfsIn, UnmountIn,
 };
-use filofs_wire::incoming;
 use filofs_wire::name::{Name as WireName, XattrName};
 use filofs_wire::request::Operation;
 
@@ -19,8 +18,8 @@ impl Server {
     /// Known from the handshake, or asked for once (A67).
     pub(super) fn root(&self, cx: &Context<'_>) -> Result<Entry> {
         self.run(cx, |link| {
-            let root = match &link.terms.first {
-                Some(first) => first.root,
+            let root = match &link.terms.arguments {
+                Some(arguments) => arguments.root,
                 None => {
                     let arg = GetattrIn::default();
                     let reply = self.ask(link, cx, ROOT_ID, &Operation::Getattr { arg })?;
@@ -42,8 +41,8 @@ impl Server {
     /// While mounting, the numbers of the handshake (A26, A41).
     pub(super) fn statfs(&self, cx: &Context<'_>, node: &Node) -> Result<Statfs> {
         self.run(cx, |link| {
-            if let (Some(first), None) = (&link.terms.first, self.up.get()) {
-                return Ok(first.numbers);
+            if let (Some(arguments), None) = (&link.terms.arguments, self.up.get()) {
+                return Ok(told::statfs(&arguments.statfs));
             }
             let id = self.id(link, cx, node)?;
             let reply = match self.ask(link, cx, id, &Operation::Statfs) {
@@ -74,54 +73,6 @@ impl Server {
                 self.tell(link, cx, ROOT_ID, &Operation::SyncLater { arg });
             }
             Ok(())
-        })
-    }
-
-    pub(super) fn handle_of(&self, cx: &Context<'_>, node: &Node) -> Result<FileHandle> {
-        self.run(cx, |link| {
-            // A85, A94: a server that did not ask for handles is not asked.
-            if link.terms.handle_size == 0 {
-                return Err(Errno::EOPNOTSUPP.into());
-            }
-            let id = self.id(link, cx, node)?;
-            let arg = HandleOfIn { room: link.terms.handle_size, padding: 0 };
-            let reply = self.ask(link, cx, id, &Operation::HandleOf { arg })?;
-            let bytes = match incoming::handle_of(reply.body(), arg.room) {
-                Some((_, Some(bytes))) => bytes,
-                // A100: longer than the server said its handles are.
-                Some((_, None)) => {
-                    return Err(link.connection.lie(
-                        Opcode::HandleOf,
-                        Errno::E2BIG.raw(),
-                        id,
-                        "file handle too big",
-                    ));
-                }
-                None => {
-                    let text = "an answer of another size";
-                    return Err(link.connection.lie(Opcode::HandleOf, 0, id, text));
-                }
-            };
-            Ok(FileHandle::new(bytes)?)
-        })
-    }
-
-    pub(super) fn node_of(&self, cx: &Context<'_>, handle: &FileHandle) -> Result<Entry> {
-        self.run(cx, |link| {
-            let most = link.terms.handle_size as usize;
-            if most == 0 {
-                return Err(Errno::EOPNOTSUPP.into());
-            }
-            let handle = handle.bytes();
-            if handle.is_empty() || handle.len() > most {
-                return Err(Errno::EINVAL.into());
-            }
-            let reply = self.ask(link, cx, ROOT_ID, &Operation::NodeOf { handle })?;
-            let entry: EntryOut = self.fixed(link, Opcode::NodeOf, ROOT_ID, reply.body())?;
-            if entry.nodeid == 0 {
-                return Err(Errno::ESTALE.into());
-            }
-            Ok(self.known(link, Opcode::NodeOf, &entry, None)?.0)
         })
     }
 
@@ -205,6 +156,6 @@ impl Server {
     /// The kind of file that the root is.
     pub(super) fn root_kind(&self) -> Option<Kind> {
         let link = self.now();
-        link.terms.first.as_ref().and_then(|first| Kind::from_mode(first.root.attr.mode))
+        link.terms.arguments.as_ref().and_then(|said| Kind::from_mode(said.root.attr.mode))
     }
 }

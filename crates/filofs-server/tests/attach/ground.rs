@@ -142,7 +142,10 @@ pub fn serves(attached: &Attached) {
 pub fn serves_as_a_base(attached: Attached) {
     let Attached { channel, guest } = attached;
     let use_it = || -> filofs::Result<()> {
-        let half = Arc::new(KernelHalf::over(channel, &Settings::default())?);
+        let half = Arc::new(KernelHalf::over(channel, &Settings::default()).map_err(|why| {
+            eprintln!("{why}");
+            Errno::EPROTO
+        })?);
         let user = Local::over(half.clone())?.process();
         assert_eq!(user.stat(NAME)?.attr.size, SIZE as u64);
         assert!(user.readdir("/")?.iter().any(|entry| entry.name == NAME.as_bytes()));

@@ -4,18 +4,19 @@ use crate::core::{Core, name};
 use crate::toy::{FILE, Toy};
 use filofs_server::serve::Server;
 use filofs_wire::abi::{
-    EntryOut, ErrorIn, ExtattrctlFlags, ExtattrctlIn, ForgetIn, GetattrIn, HandleOfIn, HandleOfOut,
-    Opcode, ROOT_ID, SyncLaterIn, SyncfsIn,
+    EntryOut, ErrorIn, ExtattrctlFlags, ExtattrctlIn, ForgetIn, GetattrIn, HandleOfIn, Opcode,
+    ROOT_ID, SyncLaterIn, SyncfsIn,
 };
-use filofs_wire::incoming::with_data;
+use filofs_wire::incoming;
+use filofs_wire::name::XattrName;
 use filofs_wire::request::Operation;
 use std::sync::mpsc;
 
 fn handle_of(core: &mut Core, nodeid: u64, room: u32) -> (u32, Vec<u8>) {
     let arg = HandleOfIn { room, padding: 0 };
     let body = core.ask(nodeid, &Operation::HandleOf { arg }).unwrap();
-    let (out, handle) = with_data::<HandleOfOut>(&body).unwrap();
-    (out.len, handle.to_vec())
+    let (len, handle) = incoming::handle_of(&body, room).unwrap();
+    (len, handle.unwrap_or_default().to_vec())
 }
 
 fn node_of(core: &mut Core, handle: &[u8]) -> Result<EntryOut, i32> {
@@ -78,7 +79,8 @@ fn extattrctl_says_which_parts_are_present() {
     let both = ExtattrctlFlags::HAS_NODE | ExtattrctlFlags::HAS_NAME;
     for flags in [ExtattrctlFlags::empty(), both] {
         let arg = ExtattrctlIn { command: -1, namespace: 2, flags, padding: 0 };
-        let body = core.ask(ROOT_ID, &Operation::Extattrctl { arg, name: b"user" });
+        let name = (!flags.is_empty()).then(|| XattrName::new(b"user").unwrap());
+        let body = core.ask(ROOT_ID, &Operation::Extattrctl { arg, name });
         assert_eq!(body, Ok(vec![]));
     }
     let seen = ["extattrctl -1 2 None None", "extattrctl -1 2 Some(Cookie(1)) Some(\"user\")"];
