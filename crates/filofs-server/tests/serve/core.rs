@@ -116,7 +116,7 @@ impl Core {
         let len = rustix::io::read(&self.fd, &mut bytes).expect("the server says something");
         self.longest = self.longest.max(len);
         let bytes = bytes.get(..len).filter(|bytes| !bytes.is_empty())?;
-        Some(match Incoming::parse(bytes).unwrap() {
+        Some(match Incoming::parse(bytes, self.dialect).unwrap() {
             Incoming::Reply { unique, error, body } => Heard::Reply(unique, error, body.to_vec()),
             Incoming::Call { id, call } => Heard::Call(id, call),
             other => Heard::Other(format!("{other:?}")),
