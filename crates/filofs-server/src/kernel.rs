@@ -22,6 +22,7 @@ mod frame;
 mod handshake;
 mod life;
 mod link;
+mod listing;
 mod locks;
 mod names;
 mod park;
