@@ -23,6 +23,7 @@ mod handles;
 mod handshake;
 mod life;
 mod link;
+mod listing;
 mod locks;
 mod names;
 mod park;

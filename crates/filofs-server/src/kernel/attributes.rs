@@ -12,6 +12,7 @@ use filofs_wire::abi::{
     AccessIn, AttrOut, GetattrFlags, GetattrIn, GetxattrIn, GetxattrOut, InitFlags, Opcode,
     SetattrIn, SetattrValid, SetxattrIn, StatxIn, StatxOut,
 };
+use filofs_wire::incoming;
 use filofs_wire::limits::XATTR_SIZE_MAX;
 use filofs_wire::name::XattrName;
 use filofs_wire::request::Operation;
@@ -208,7 +209,13 @@ impl Server {
             let room = out.room().min(XATTR_SIZE_MAX as usize).min(link.connection.payload());
             let operation = operation(GetxattrIn { size: room as u32, padding: 0 })?;
             let opcode = operation.opcode();
-            let reply = self.ask(link, cx, id, &operation)?;
+            let reply = match self.ask(link, cx, id, &operation) {
+                // There is room above, but not in a message (C.10).
+                Err(Fault::Errno(Errno::ERANGE)) if room == link.connection.payload() => {
+                    return Err(Errno::E2BIG.into());
+                }
+                reply => reply?,
+            };
             if room == 0 {
                 let out: GetxattrOut = self.fixed(link, opcode, id, reply.body())?;
                 if out.size > XATTR_SIZE_MAX {
@@ -220,9 +227,8 @@ impl Server {
             if reply.body().len() > room {
                 return Err(link.connection.lie(opcode, 0, id, "more than was asked for"));
             }
-            let list = opcode == Opcode::Listxattr;
-            if list && reply.body().last().is_some_and(|last| *last != 0) {
-                return Err(link.connection.lie(opcode, 0, id, "a list without its end"));
+            if opcode == Opcode::Listxattr && incoming::xattr_names(reply.body()).is_none() {
+                return Err(link.connection.lie(opcode, 0, id, "a list of names that is none"));
             }
             Ok(out.put(reply.body()))
         })

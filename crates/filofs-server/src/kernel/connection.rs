@@ -14,7 +14,9 @@ use super::frame::{Frame, Frames};
 use super::park::{Entry, Outcome, Owner, Park, Parks};
 use crate::channel::{Arrival, Channel, Unsent};
 use filofs::{Context, Errno, locked};
-use filofs_wire::abi::{ErrorIn, ForgetIn, InHeader, InterruptIn, Opcode, OutHeader};
+use filofs_wire::abi::{
+    EntryOut, ErrorIn, ForgetIn, InHeader, InterruptIn, Opcode, OutHeader, ROOT_ID,
+};
 use filofs_wire::compose;
 use filofs_wire::dialect::Dialect;
 use filofs_wire::errno::ReplyErrno;
@@ -222,6 +224,13 @@ impl Connection {
     pub(super) fn forget(&self, nodeid: u64, nlookup: u64) -> bool {
         let arg = ForgetIn { nlookup };
         self.tell(&Context::internal(), nodeid, &Operation::Forget { arg })
+    }
+
+    /// Gives back a node that an answer named and that is not taken in.
+    pub(super) fn give_back(&self, entry: &EntryOut) {
+        if entry.nodeid > ROOT_ID {
+            self.forget(entry.nodeid, 1);
+        }
     }
 
     /// The server answered what no server may: counts it, logs it and tells it, if it listens.

@@ -2,8 +2,9 @@
 
 use super::fault::{Answer, Fault};
 use super::link::Link;
+use super::listing::Walk;
 use super::remote::Remote;
-use super::server::Server;
+use super::server::{Server, patient};
 use super::told;
 use filofs::{
     Context, CopyHow, Errno, FallocateFlags, Ioctl, Kind, LockOwner, Node, Open, OpenFlags,
@@ -17,7 +18,6 @@ use filofs_wire::abi::{
 };
 use filofs_wire::incoming;
 use filofs_wire::request::Operation;
-use rustix::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 /// An open file of the server's.
@@ -27,9 +27,8 @@ pub(super) struct RemoteOpen {
     /// What it is opened with again after a restart.
     flags: OpenFlags,
     bound: Mutex<Bound>,
-    /// The file behind it, if the server handed it out.
-    #[expect(dead_code, reason = "held for the front end to pass reads and writes by the server")]
-    backing: Option<OwnedFd>,
+    /// Where its reader is, of a directory.
+    walk: Mutex<Walk>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +66,7 @@ impl Server {
         }
         let out = self.open_again(link, cx, remote, id, wire_flags, kill_priv)?;
         Ok(match out {
-            Some((out, descriptor)) => self.opened(link, remote, flags, &out, descriptor),
+            Some(out) => self.opened(link, remote, flags, &out),
             None => self.opened_without(link, remote, flags),
         })
     }
@@ -81,7 +80,7 @@ impl Server {
         id: u64,
         flags: OpenFlags,
         kill_priv: bool,
-    ) -> Answer<Option<(OpenOut, Option<OwnedFd>)>> {
+    ) -> Answer<Option<OpenOut>> {
         let mut open_flags = OpenInFlags::empty();
         open_flags.set(OpenInFlags::KILL_SUIDGID, kill_priv);
         let arg = OpenIn { flags: flags.0, open_flags };
@@ -94,7 +93,7 @@ impl Server {
             Err(Fault::Missing) => Ok(None),
             Ok(reply) => {
                 let out = self.fixed(link, operation.opcode(), id, reply.body())?;
-                Ok(Some((out, reply.descriptor)))
+                Ok(Some(out))
             }
             Err(fault) => Err(fault),
         }
@@ -106,18 +105,32 @@ impl Server {
         remote: &Arc<Remote>,
         flags: OpenFlags,
         out: &OpenOut,
-        backing: Option<OwnedFd>,
     ) -> Opened {
         let bound = Mutex::new(Bound { epoch: link.epoch, id: Some(out.open_id) });
         let flags = flags.without(OpenFlags::TRUNC).without(OpenFlags::EXCL);
-        let state = RemoteOpen { remote: remote.clone(), flags, bound, backing };
+        let state =
+            RemoteOpen { remote: remote.clone(), flags, bound, walk: Mutex::new(Walk::from(0)) };
         Opened { state: Some(Arc::new(state)), flags: told::opened(out.open_flags) }
     }
 
     fn opened_without(&self, link: &Link, remote: &Arc<Remote>, flags: OpenFlags) -> Opened {
         let bound = Mutex::new(Bound { epoch: link.epoch, id: None });
-        let state = RemoteOpen { remote: remote.clone(), flags, bound, backing: None };
+        let state =
+            RemoteOpen { remote: remote.clone(), flags, bound, walk: Mutex::new(Walk::from(0)) };
         Opened { state: Some(Arc::new(state)), ..Opened::default() }
+    }
+
+    /// The way on of whoever reads that directory from there.
+    pub(super) fn walk_of(open: &Open, from: u64) -> Walk {
+        let walk = open.state::<RemoteOpen>().map(|state| *locked(&state.walk));
+        walk.filter(|walk| walk.at() == from).unwrap_or(Walk::from(from))
+    }
+
+    /// The reader of that directory has come so far.
+    pub(super) fn keep_walk(open: &Open, walk: Walk) {
+        if let Some(state) = open.state::<RemoteOpen>() {
+            *locked(&state.walk) = walk;
+        }
     }
 
     /// The server's id of an open file, which is opened again if the server was started since.
@@ -129,7 +142,6 @@ impl Server {
         }
         let id = self.id_of(link, cx, &state.remote)?;
         let again = self.open_again(link, cx, &state.remote, id, state.flags, false)?;
-        let again = again.map(|(out, _)| out);
         let mut bound = locked(&state.bound);
         if bound.epoch == link.epoch {
             let earlier = bound.id.unwrap_or(0);
@@ -194,7 +206,7 @@ impl Server {
             } else {
                 Operation::Release { arg }
             };
-            self.own(link, &Context { cancel: Context::internal().cancel, ..*cx }, id, &operation)
+            self.own(link, &patient(cx), id, &operation)
         })
     }
 
@@ -408,7 +420,7 @@ impl Server {
                     out.bytes_copied
                 }
             };
-            if copied > how.len {
+            if copied > arg.len {
                 let text = "more copied than was asked for";
                 return Err(link.connection.lie(Opcode::CopyFileRange, 0, id, text));
             }

@@ -85,7 +85,8 @@ impl Server {
                 return Err(Errno::ESTALE.into());
             }
             // A91: it counts as a lookup.
-            Ok(self.known(link, Opcode::NodeOf, &entry, None)?.0)
+            let node = self.vet(link, &entry, None, None, None);
+            node.map_err(|wrong| self.refuse(link, Opcode::NodeOf, 0, &entry, wrong))
         })
     }
 }

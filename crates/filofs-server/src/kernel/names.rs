@@ -3,18 +3,18 @@
 use super::connection::Reply;
 use super::fault::{Answer, Fault};
 use super::link::Link;
-use super::remote::Remote;
-use super::server::{Attempt, Server};
+use super::listing::{Listing, Passed, swap_offset};
+use super::remote::{Moment, Place, Remote};
+use super::server::{Attempt, Server, patient};
 use super::told;
 use filofs::{
-    Context, Created, DirEntry, DirOffset, DirSink, Entry, Errno, Kind, MakeHow, Name, Node, Open,
-    OpenFlags, RenameFlags, Result, Sink,
+    Context, Created, DirOffset, DirSink, Entry, Errno, Kind, MakeHow, Name, Node, Open, OpenFlags,
+    RenameFlags, Result, Sink,
 };
 use filofs_wire::abi::{
     CreateIn, EntryOut, InitFlags, LinkIn, MkdirIn, MknodIn, Opcode, OpenInFlags, ReadIn,
     Rename2In, RenameIn,
 };
-use filofs_wire::dirent::{Dirent, read_dirents, read_dirents_plus};
 use filofs_wire::incoming;
 use filofs_wire::limits::SYMLINK_MAX;
 use filofs_wire::name::Name as WireName;
@@ -25,17 +25,6 @@ use std::sync::Arc;
 /// A name for the wire. The mount has checked it; the rules are the same.
 fn wire(name: Name<'_>) -> Answer<WireName<'_>> {
     WireName::new(name.bytes()).map_err(|_| Errno::EINVAL.into())
-}
-
-/// The offsets 1 and 2 belong to the front end; a server's own are exchanged for two that no
-/// directory has. Twice is nothing, so the same function goes both ways.
-const fn swap_offset(offset: u64) -> u64 {
-    const APART: u64 = 0x7fff_fff0_f110_0000;
-    match offset {
-        1 | 2 => offset + APART,
-        _ if offset == APART + 1 || offset == APART + 2 => offset - APART,
-        _ => offset,
-    }
 }
 
 impl Server {
@@ -65,7 +54,11 @@ impl Server {
             let name = WireName::new(b"..").map_err(|_| Fault::Errno(Errno::EINVAL))?;
             let reply = self.ask(link, cx, id, &Operation::Lookup { name })?;
             let entry = self.entry_out(link, Opcode::Lookup, id, &reply)?;
-            Ok(self.known(link, Opcode::Lookup, &entry, None)?.0)
+            if entry.nodeid == 0 {
+                return Err(Errno::ESTALE.into());
+            }
+            let above = self.vet(link, &entry, None, Some(Kind::Directory), None);
+            above.map_err(|wrong| self.refuse(link, Opcode::Lookup, id, &entry, wrong))
         })
     }
 
@@ -77,17 +70,20 @@ impl Server {
         offset: DirOffset,
         out: &mut dyn DirSink,
     ) -> Result<()> {
-        let mut from = swap_offset(offset.0);
-        self.run(cx, |link| {
+        // Answers in a row without a name that count as an endless directory.
+        const MOST_EMPTY: u32 = 16;
+        let mut walk = Self::walk_of(open, swap_offset(offset.0));
+        let done = self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
             let open_id = self.open_id(link, cx, open)?;
+            let mut empty = 0;
             loop {
                 let can_plus = link.connection.dialect().flags();
                 let plus = out.wants_entries()
                     && can_plus.contains(InitFlags::DO_READDIRPLUS)
                     && !self.lacks(link, Opcode::Readdirplus);
-                let arg = ReadIn { open_id, offset: from, size: 4096, ..ReadIn::default() };
+                let arg = ReadIn { open_id, offset: walk.at(), size: 4096, ..ReadIn::default() };
                 let operation =
                     if plus { Operation::Readdirplus { arg } } else { Operation::Readdir { arg } };
                 let reply = match self.ask(link, cx, id, &operation) {
@@ -99,12 +95,18 @@ impl Server {
                     return Err(link.connection.lie(opcode, 0, id, "more than was asked for"));
                 }
                 let listing = Listing { server: self, link, dir: &above, opcode, id };
-                match listing.pass(&reply, from, out)? {
-                    Some(next) => from = next,
-                    None => return Ok(()),
+                empty = match listing.pass(&reply, &mut walk, out)? {
+                    Passed::End | Passed::Full => return Ok(()),
+                    Passed::All(0) => empty + 1,
+                    Passed::All(_) => 0,
+                };
+                if empty == MOST_EMPTY {
+                    return Err(link.connection.lie(opcode, 0, id, "a directory without an end"));
                 }
             }
-        })
+        });
+        Self::keep_walk(open, walk);
+        done
     }
 
     pub(super) fn readlink(&self, cx: &Context<'_>, node: &Node, out: &mut dyn Sink) -> Result<()> {
@@ -183,10 +185,10 @@ impl Server {
             }
             let arg = LinkIn { oldnodeid: self.id(link, cx, node)? };
             let operation = Operation::Link { arg, new_name: wire(name)? };
+            let opcode = operation.opcode();
             let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;
-            let entry = self.entry_out(link, Opcode::Link, id, &reply)?;
-            let linked = self.named(link, Opcode::Link, &above, name.bytes(), &entry, false);
-            linked.inspect_err(|_| self.undo(link, cx, id, name, false))
+            let new = New { opcode, dir: &above, id, name, kind: node.kind(), since: None };
+            self.accept_new(link, cx, &new, &reply)
         })
     }
 
@@ -211,27 +213,20 @@ impl Server {
             let mut arg = self.create_in(link, how);
             arg.flags |= O_CREAT;
             let operation = Operation::Create { arg, name: wire(name)? };
+            // Otherwise it may have been there, and then it is not ours to take away.
+            let exclusive = how.flags.has(OpenFlags::EXCL);
+            let since = exclusive.then(|| self.nodes.now());
             let reply = match self.ask(link, cx, id, &operation) {
                 Err(Fault::Missing) => return self.make_and_open(link, cx, dir, name, how),
                 reply => reply?,
             };
-            let out: CreateOut = self.fixed(link, Opcode::Create, id, reply.body())?;
-            let made = self.named(link, Opcode::Create, &above, name.bytes(), &out.entry, false);
-            match made {
-                Ok(entry) if entry.attr.kind == Kind::Regular => {
-                    let remote = self.remote_of(&entry)?;
-                    let opened = self.opened(link, &remote, how.flags, &out.open, reply.descriptor);
-                    Ok(Created { entry, opened })
+            let place = Some(Place::new(&above, name));
+            let created = self.created(link, Opcode::Create, id, &reply, how, place, since);
+            created.inspect_err(|_| {
+                if exclusive {
+                    self.undo(link, cx, id, name, false);
                 }
-                Ok(_) => {
-                    self.release_unwanted(link, out.entry.nodeid, &out.open, false);
-                    Err(link.connection.lie(Opcode::Create, 0, id, "no regular file"))
-                }
-                Err(fault) => {
-                    self.release_unwanted(link, out.entry.nodeid, &out.open, false);
-                    Err(fault)
-                }
-            }
+            })
         })
     }
 
@@ -239,17 +234,37 @@ impl Server {
         self.run(cx, |link| {
             let id = self.id(link, cx, dir)?;
             let arg = self.create_in(link, how);
+            let since = Some(self.nodes.now());
             let reply = self.ask(link, cx, id, &Operation::Tmpfile { arg }).map_err(unsupported)?;
-            let out: CreateOut = self.fixed(link, Opcode::Tmpfile, id, reply.body())?;
-            let (entry, known) = self.known(link, Opcode::Tmpfile, &out.entry, None)?;
-            let remote = self.remote_of(&entry)?;
-            if known {
-                self.release_unwanted(link, out.entry.nodeid, &out.open, false);
-                return Err(link.connection.lie(Opcode::Tmpfile, 0, id, "a node that exists"));
-            }
-            let opened = self.opened(link, &remote, how.flags, &out.open, reply.descriptor);
-            Ok(Created { entry, opened })
+            self.created(link, Opcode::Tmpfile, id, &reply, how, None, since)
         })
+    }
+
+    /// A regular file that was made and opened in one step. What cannot be kept is closed and
+    /// given back.
+    #[expect(clippy::too_many_arguments, reason = "one answer and all that was asked for it")]
+    fn created(
+        &self,
+        link: &Link,
+        opcode: Opcode,
+        dir: u64,
+        reply: &Reply,
+        how: MakeHow,
+        place: Option<Place>,
+        since: Option<Moment>,
+    ) -> Answer<Created> {
+        let out: CreateOut = self.fixed(link, opcode, dir, reply.body())?;
+        match self.vet(link, &out.entry, place, Some(Kind::Regular), since) {
+            Ok(entry) => {
+                let remote = self.remote_of(&entry)?;
+                let opened = self.opened(link, &remote, how.flags, &out.open);
+                Ok(Created { entry, opened })
+            }
+            Err(wrong) => {
+                self.release_unwanted(link, out.entry.nodeid, &out.open, false);
+                Err(self.refuse(link, opcode, dir, &out.entry, wrong))
+            }
+        }
     }
 
     pub(super) fn unlink(&self, cx: &Context<'_>, dir: &Node, name: Name<'_>) -> Result<()> {
@@ -318,17 +333,33 @@ impl Server {
                 return Ok(made);
             }
             let operation = operation(link, wire(name)?);
-            let opcode = operation.opcode();
+            let (opcode, since) = (operation.opcode(), Some(self.nodes.now()));
             let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;
-            let directory = kind == Kind::Directory;
-            let made = self.entry_out(link, opcode, id, &reply).and_then(|entry| {
-                let entry = self.named(link, opcode, &above, name.bytes(), &entry, true)?;
-                if entry.attr.kind == kind {
-                    return Ok(entry);
-                }
-                Err(link.connection.lie(opcode, 0, id, "another kind of file than was made"))
-            });
-            made.inspect_err(|_| self.undo(link, cx, id, name, directory))
+            let new = New { opcode, dir: &above, id, name, kind, since };
+            self.accept_new(link, cx, &new, &reply)
+        })
+    }
+
+    /// The node of a new name. Where the answer cannot be believed, what was made is taken away
+    /// and given back (C.7).
+    fn accept_new(
+        &self,
+        link: &Link,
+        cx: &Context<'_>,
+        new: &New<'_>,
+        reply: &Reply,
+    ) -> Answer<Entry> {
+        let New { opcode, dir, id, name, kind, since } = *new;
+        let undo = || self.undo(link, cx, id, name, kind == Kind::Directory);
+        let entry = self.entry_out(link, opcode, id, reply).inspect_err(|_| undo())?;
+        if entry.nodeid == 0 {
+            // Nothing was made: C.2.
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let made = self.vet(link, &entry, Some(Place::new(dir, name)), Some(kind), since);
+        made.map_err(|wrong| {
+            undo();
+            self.refuse(link, opcode, id, &entry, wrong)
         })
     }
 
@@ -360,15 +391,15 @@ impl Server {
         if entry.nodeid == 0 {
             return Ok(None);
         }
-        self.named(link, Opcode::Lookup, dir, name.bytes(), &entry, false).map(Some)
+        self.named(link, Opcode::Lookup, dir, name, &entry).map(Some)
     }
 
-    /// Takes away what was made and cannot be kept.
+    /// Takes away what was made and cannot be kept, also for a caller that wants nothing any more.
     fn undo(&self, link: &Link, cx: &Context<'_>, dir: u64, name: Name<'_>, directory: bool) {
         let Ok(name) = wire(name) else { return };
         let operation =
             if directory { Operation::Rmdir { name } } else { Operation::Unlink { name } };
-        let _ = self.ask(link, cx, dir, &operation);
+        let _ = self.ask(link, &patient(cx), dir, &operation);
     }
 
     /// For servers that cannot do both in one step.
@@ -388,9 +419,10 @@ impl Server {
             ..MknodIn::default()
         };
         let operation = Operation::Mknod { arg, name: wire(name)? };
+        let (opcode, since) = (Opcode::Mknod, Some(self.nodes.now()));
         let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;
-        let entry = self.entry_out(link, Opcode::Mknod, id, &reply)?;
-        let entry = self.named(link, Opcode::Mknod, &above, name.bytes(), &entry, true)?;
+        let new = New { opcode, dir: &above, id, name, kind: Kind::Regular, since };
+        let entry = self.accept_new(link, cx, &new, &reply)?;
         let remote = self.remote_of(&entry)?;
         let opened = self.open_remote(link, cx, &remote, how.flags, how.kill_priv)?;
         Ok(Created { entry, opened })
@@ -450,73 +482,15 @@ fn unsupported(fault: Fault) -> Fault {
     if fault == Fault::Missing { Errno::MISSING.into() } else { fault }
 }
 
-/// One answer to READDIR or READDIRPLUS on its way up.
-struct Listing<'a> {
-    server: &'a Server,
-    link: &'a Link,
-    dir: &'a Arc<Remote>,
+/// What an answer that names a new name's node is held against.
+#[derive(Clone, Copy)]
+struct New<'a> {
     opcode: Opcode,
+    dir: &'a Arc<Remote>,
+    /// The server's id of the directory.
     id: u64,
-}
-
-impl Listing<'_> {
-    /// Passes the entries up, until there is no room. Where to go on; `None` at the end, or where
-    /// there is no more room.
-    fn pass(&self, reply: &Reply, from: u64, out: &mut dyn DirSink) -> Answer<Option<u64>> {
-        let mut last = from;
-        let mut full = false;
-        let wrong = |text| self.link.connection.lie(self.opcode, 0, self.id, text);
-        if self.opcode == Opcode::Readdirplus {
-            // Each counts as looked up, so all are taken in, and those beyond the room dropped.
-            for record in read_dirents_plus(reply.body()) {
-                let (entry, dirent) = record.map_err(|_| wrong("no directory entry"))?;
-                let known = self.take_in(&entry, &dirent);
-                if !full {
-                    full = !self.add(&dirent, known, &mut last, out)?;
-                }
-            }
-        } else {
-            for record in read_dirents(reply.body()) {
-                let dirent = record.map_err(|_| wrong("no directory entry"))?;
-                if !self.add(&dirent, None, &mut last, out)? {
-                    full = true;
-                    break;
-                }
-            }
-        }
-        Ok((!full && last != from).then_some(last))
-    }
-
-    fn take_in(&self, entry: &EntryOut, dirent: &Dirent<'_>) -> Option<Entry> {
-        if entry.nodeid == 0 || dirent.name.is_dots() {
-            return None;
-        }
-        let name = dirent.name.as_bytes();
-        self.server.named(self.link, self.opcode, self.dir, name, entry, false).ok()
-    }
-
-    /// False when there is no room.
-    fn add(
-        &self,
-        dirent: &Dirent<'_>,
-        entry: Option<Entry>,
-        last: &mut u64,
-        out: &mut dyn DirSink,
-    ) -> Answer<bool> {
-        if dirent.next == *last || dirent.next == 0 {
-            let text = "a directory entry that leads nowhere";
-            return Err(self.link.connection.lie(self.opcode, 0, self.id, text));
-        }
-        if !dirent.name.is_dots() {
-            let kind = Kind::from_mode(dirent.kind << 12);
-            let name = Name::new(dirent.name.as_bytes())?;
-            let next = DirOffset(swap_offset(dirent.next));
-            let told = DirEntry { name, ino: dirent.ino, kind, next, entry };
-            if out.add(told).is_err() {
-                return Ok(false);
-            }
-        }
-        *last = dirent.next;
-        Ok(true)
-    }
+    name: Name<'a>,
+    kind: Kind,
+    /// A node known before that is none that was made.
+    since: Option<Moment>,
 }

@@ -11,7 +11,8 @@
 
 use super::connection::Connection;
 use super::link::Link;
-use filofs::{Kind, RenameFlags, locked};
+use super::told::Wrong;
+use filofs::{Kind, Name, RenameFlags, locked};
 use filofs_wire::abi::{EntryOut, ROOT_ID};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +31,10 @@ pub(super) struct Remote {
     home: Arc<Remotes>,
 }
 
+/// A place in the order in which nodes were learnt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub(super) struct Moment(u64);
+
 /// What the server knows it by.
 #[derive(Clone, Debug)]
 struct Bound {
@@ -39,6 +44,13 @@ struct Bound {
     nodeid: u64,
     generation: u64,
     lookups: u64,
+    /// When the server first named it by that id.
+    learnt: Moment,
+}
+
+impl Bound {
+    /// The epoch of what the server knows by no id. The first is 1.
+    const NEVER: u64 = 0;
 }
 
 /// A name that leads to a node, the last one heard of.
@@ -46,6 +58,13 @@ struct Bound {
 pub(super) struct Place {
     pub(super) dir: Arc<Remote>,
     pub(super) name: Box<[u8]>,
+}
+
+impl Place {
+    /// That name in that directory.
+    pub(super) fn new(dir: &Arc<Remote>, name: Name<'_>) -> Place {
+        Place { dir: dir.clone(), name: name.bytes().into() }
+    }
 }
 
 /// The live nodes of a server.
@@ -57,6 +76,8 @@ pub(super) struct Remotes {
 #[derive(Debug, Default)]
 struct Table {
     epoch: u64,
+    /// When the last node was learnt.
+    now: Moment,
     /// By the server's id, in this epoch.
     by_id: HashMap<u64, Weak<Remote>>,
     by_cookie: HashMap<u64, Weak<Remote>>,
@@ -64,44 +85,57 @@ struct Table {
     by_place: HashMap<(u64, Box<[u8]>), Weak<Remote>>,
 }
 
-/// How a node that a server named was taken in.
-pub(super) struct Learned {
-    pub(super) remote: Arc<Remote>,
-    /// It was known already.
-    pub(super) known: bool,
-}
-
 impl Remotes {
     /// Cookies of nodes whose id is taken by another's cookie. No server's ids are up there.
     const APART: u64 = 1 << 63;
 
+    /// To be asked before a request whose answer must name a new node.
+    pub(super) fn now(&self) -> Moment {
+        locked(&self.table).now
+    }
+
     /// A node that the server named in an answer: the one known by that id, or a new one; one
-    /// lookup more. `None` when it is known as another kind of file.
+    /// lookup more.
+    ///
+    /// With `since` it must be new: not known before that moment. Known since then it may be: a
+    /// lookup by somebody else may overtake the answer of whoever made it. Refused, with the
+    /// reason, is one that is not, or that is known as another kind of file; then nothing counts.
     pub(super) fn learn(
         self: &Arc<Remotes>,
         link: &Link,
         entry: &EntryOut,
         kind: Kind,
         place: Option<Place>,
-    ) -> Option<Learned> {
-        let (nodeid, generation) = (entry.nodeid, entry.generation);
+        since: Option<Moment>,
+    ) -> Result<Arc<Remote>, Wrong> {
+        let nodeid = entry.nodeid;
+        // There is one root as long as there is a server.
+        let generation = if nodeid == ROOT_ID { 0 } else { entry.generation };
         // What goes here must go after the table is unlocked: a node locks it when it is dropped.
         let (found, _replaced);
         let mut table = locked(&self.table);
         table.enter_epoch(link.epoch);
         found = table.by_id.get(&nodeid).and_then(Weak::upgrade);
         if let Some(remote) = &found
-            && remote.is_bound(link.epoch, nodeid, generation)
+            && let Some(learnt) = remote.bound_since(link.epoch, nodeid, generation)
         {
             if remote.kind != kind {
-                return None;
+                return Err("a known node as another kind of file");
             }
-            locked(&remote.bound).lookups += 1;
+            if since.is_some_and(|since| learnt <= since) {
+                return Err("a node that exists already");
+            }
+            locked(&remote.bound).lookups += u64::from(nodeid != ROOT_ID);
             remote.saw_mode(entry.attr.mode);
             if place.is_some() {
                 _replaced = table.put(remote, place);
             }
-            return Some(Learned { remote: remote.clone(), known: true });
+            return Ok(remote.clone());
+        }
+        if let Some(earlier) = &found {
+            // The id is another file's now: the earlier one must not be asked about by it (A91).
+            locked(&earlier.bound).epoch = Bound::NEVER;
+            _replaced = table.put(earlier, None);
         }
         let cookie = table.free_cookie(nodeid);
         let remote = Arc::new(Remote {
@@ -113,6 +147,7 @@ impl Remotes {
                 nodeid,
                 generation,
                 lookups: u64::from(nodeid != ROOT_ID),
+                learnt: table.tick(),
             }),
             place: Mutex::default(),
             mode: AtomicU32::new(entry.attr.mode),
@@ -121,7 +156,7 @@ impl Remotes {
         table.by_id.insert(nodeid, Arc::downgrade(&remote));
         table.by_cookie.insert(cookie, Arc::downgrade(&remote));
         table.put(&remote, place);
-        Some(Learned { remote, known: false })
+        Ok(remote)
     }
 
     /// The live node that the server knows by that id.
@@ -177,6 +212,11 @@ impl Remotes {
 }
 
 impl Table {
+    fn tick(&mut self) -> Moment {
+        self.now.0 += 1;
+        self.now
+    }
+
     /// The server was started again: its ids mean nothing any more.
     fn enter_epoch(&mut self, epoch: u64) {
         if self.epoch != epoch {
@@ -254,6 +294,7 @@ impl Remote {
             nodeid: entry.nodeid,
             generation: entry.generation,
             lookups: u64::from(entry.nodeid != ROOT_ID),
+            learnt: table.tick(),
         };
         table.by_id.insert(entry.nodeid, Arc::downgrade(self));
         true
@@ -262,6 +303,14 @@ impl Remote {
     /// A name that leads to it.
     pub(super) fn place(&self) -> Option<Place> {
         locked(&self.place).clone()
+    }
+
+    /// It is at no place any more. The directory where it was, to be dropped with nothing locked.
+    fn leave(&self) -> Option<Arc<Remote>> {
+        let mut table = locked(&self.home.table);
+        let place = locked(&self.place).take()?;
+        table.vacate(&place, self);
+        Some(place.dir)
     }
 
     /// The server said what its mode is.
@@ -274,9 +323,11 @@ impl Remote {
         self.mode.load(Ordering::Relaxed) & 0o6000 != 0
     }
 
-    fn is_bound(&self, epoch: u64, nodeid: u64, generation: u64) -> bool {
+    /// Since when the server knows it by that id, if it does.
+    fn bound_since(&self, epoch: u64, nodeid: u64, generation: u64) -> Option<Moment> {
         let bound = locked(&self.bound);
-        (bound.epoch, bound.nodeid, bound.generation) == (epoch, nodeid, generation)
+        let same = (bound.epoch, bound.nodeid, bound.generation) == (epoch, nodeid, generation);
+        same.then_some(bound.learnt)
     }
 }
 
@@ -284,19 +335,20 @@ impl Drop for Remote {
     fn drop(&mut self) {
         let bound = locked(&self.bound).clone();
         let this: *const Remote = self;
-        let place = locked(&self.place).take();
+        let mut above = self.leave();
         {
             let mut table = locked(&self.home.table);
             let mine = |found: Option<&Weak<Remote>>| found.is_some_and(|w| w.as_ptr() == this);
-            if table.epoch == bound.epoch && mine(table.by_id.get(&bound.nodeid)) {
+            if mine(table.by_id.get(&bound.nodeid)) {
                 table.by_id.remove(&bound.nodeid);
             }
             if mine(table.by_cookie.get(&self.cookie)) {
                 table.by_cookie.remove(&self.cookie);
             }
-            if let Some(place) = &place {
-                table.vacate(place, this);
-            }
+        }
+        // One after the other: a tree may be deeper than the stack.
+        while let Some(dir) = above.take().and_then(Arc::into_inner) {
+            above = dir.leave();
         }
         // The root is never given back (A50).
         if bound.lookups > 0

@@ -5,10 +5,10 @@ use super::connection::{Connection, Reply};
 use super::fault::{Answer, Fault};
 use super::life::{Health, OnExit, Starter};
 use super::link::Link;
-use super::remote::{Place, Remote, Remotes};
-use super::told;
+use super::remote::{Moment, Place, Remote, Remotes};
+use super::told::{self, Wrong};
 use filofs::{
-    Context, Cookie, Entry, Errno, Generation, Kind, Node, Profile, Result, Upward, locked,
+    Context, Cookie, Entry, Errno, Generation, Kind, Name, Node, Profile, Result, Upward, locked,
 };
 use filofs_wire::abi::{EntryOut, Opcode, ROOT_ID};
 use filofs_wire::name::Name as WireName;
@@ -321,69 +321,83 @@ impl Server {
 
     /// Takes in a node that the server named for a name in a directory.
     ///
-    /// EPROTO, told to the server, for what no file system may answer: attributes that no file
-    /// has, the directory itself, the root, a known node of another kind, and with `new` any known
-    /// node (C.7). The lookup it counted is given back.
+    /// EOPNOTSUPP for none; EPROTO, told to the server, as [`Server::vet`] has it.
     pub(super) fn named(
         &self,
         link: &Link,
         opcode: Opcode,
         dir: &Arc<Remote>,
-        name: &[u8],
+        name: Name<'_>,
         entry: &EntryOut,
-        new: bool,
     ) -> Answer<Entry> {
-        let above = dir.nodeid(link.epoch).unwrap_or_default();
         if entry.nodeid == 0 {
-            // "No such thing": C.2.
             return Err(Errno::EOPNOTSUPP.into());
         }
-        if entry.nodeid == ROOT_ID {
-            return Err(link.connection.lie(opcode, 0, above, "the root's id"));
-        }
-        let place = Place { dir: dir.clone(), name: name.into() };
-        let (mut answer, known) = self.known(link, opcode, entry, Some(place))?;
-        if answer.cookie.0 == dir.cookie {
-            return Err(link.connection.lie(opcode, 0, above, "the directory itself"));
-        }
-        if new && known {
-            return Err(link.connection.lie(opcode, 0, above, "a node that exists already"));
-        }
-        answer.ttl = told::lifetime(entry.entry_valid, entry.entry_valid_nsec)
-            .map_err(|wrong| link.connection.lie(opcode, 0, above, wrong))?;
-        Ok(answer)
+        let place = Some(Place::new(dir, name));
+        let vetted = self.vet(link, entry, place, None, None);
+        let above = dir.nodeid(link.epoch).unwrap_or_default();
+        vetted.map_err(|wrong| self.refuse(link, opcode, above, entry, wrong))
     }
 
-    /// Takes in a node that the server named, and whether it was known.
-    pub(super) fn known(
+    /// Takes in a node that the server named, at that place, if it has one.
+    ///
+    /// Refused is what no file system may answer: attributes that no file has; the root or the
+    /// directory itself as what is in a directory; another kind of file than it is or must be; and
+    /// with `since` any node known before that (C.7). Then the lookup that the server counts is to
+    /// be given back.
+    pub(super) fn vet(
+        &self,
+        link: &Link,
+        entry: &EntryOut,
+        place: Option<Place>,
+        kind: Option<Kind>,
+        since: Option<Moment>,
+    ) -> std::result::Result<Entry, Wrong> {
+        if let Some(place) = &place {
+            if entry.nodeid == ROOT_ID {
+                return Err("the root's id");
+            }
+            if place.dir.nodeid(link.epoch) == Some(entry.nodeid) {
+                return Err("the directory itself");
+            }
+        }
+        let attr = told::entry_attributes(entry)?;
+        let ttl = told::lifetime(entry.entry_valid, entry.entry_valid_nsec)?;
+        if kind.is_some_and(|kind| kind != attr.kind) {
+            return Err("another kind of file than was asked for");
+        }
+        let learned = self.nodes.learn(link, entry, attr.kind, place, since)?;
+        Ok(Entry {
+            cookie: Cookie(learned.cookie),
+            generation: Generation(learned.generation()),
+            attr,
+            ttl,
+            state: Some(learned),
+        })
+    }
+
+    /// Gives back a node that is not taken in. What the caller is told.
+    pub(super) fn refuse(
         &self,
         link: &Link,
         opcode: Opcode,
+        nodeid: u64,
         entry: &EntryOut,
-        place: Option<Place>,
-    ) -> Answer<(Entry, bool)> {
-        let refuse = |text| {
-            link.connection.forget(entry.nodeid, u64::from(entry.nodeid != ROOT_ID));
-            link.connection.lie(opcode, 0, entry.nodeid, text)
-        };
-        let attr = told::entry_attributes(entry).map_err(refuse)?;
-        let ttl = told::lifetime(entry.entry_valid, entry.entry_valid_nsec).map_err(refuse)?;
-        let learned = self.nodes.learn(link, entry, attr.kind, place);
-        let learned = learned.ok_or_else(|| refuse("a known node as another kind of file"))?;
-        let answer = Entry {
-            cookie: Cookie(learned.remote.cookie),
-            generation: Generation(entry.generation),
-            attr,
-            ttl,
-            state: Some(learned.remote),
-        };
-        Ok((answer, learned.known))
+        wrong: Wrong,
+    ) -> Fault {
+        link.connection.give_back(entry);
+        link.connection.lie(opcode, 0, nodeid, wrong)
     }
 
     /// The connection as it is now, for the worker.
     pub(super) fn connection(&self) -> Arc<Connection> {
         self.now().connection.clone()
     }
+}
+
+/// The same caller, who cannot be interrupted and has time: for what must not be left undone.
+pub(super) fn patient<'c>(cx: &Context<'c>) -> Context<'c> {
+    Context { cancel: Context::internal().cancel, deadline: None, ..*cx }
 }
 
 /// The leave to send a request that may be what kills the server.

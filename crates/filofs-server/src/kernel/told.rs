@@ -58,9 +58,11 @@ pub(super) fn statx(out: &abi::StatxOut) -> Result<Attr, Wrong> {
     })
 }
 
-/// How long something may be believed.
+/// How long something may be believed. Longer than an age is an age, so that it can be added to
+/// any time.
 pub(super) fn lifetime(secs: u64, nanos: u32) -> Result<Duration, Wrong> {
-    Ok(Duration::new(secs, nanoseconds(nanos)?))
+    const AGE: u64 = i32::MAX as u64;
+    Ok(Duration::new(secs.min(AGE), nanoseconds(nanos)?))
 }
 
 /// Of the attributes in an answer for a name.

@@ -4,8 +4,8 @@ use super::fault::Fault;
 use super::server::Server;
 use super::told;
 use filofs::{
-    Context, Cookie, Entry, Errno, ExtattrCtl, Generation, Kind, Node, Result, Statfs, SyncMode,
-    UnmountFlags, locked,
+    Context, Cookie, Entry, Errno, ExtattrCtl, Kind, Node, Result, Statfs, SyncMode, UnmountFlags,
+    locked,
 };
 use filofs_wire::abi::{
     self, AttrOut, EntryOut, ExtattrctlFlags, ExtattrctlIn, GetattrIn, Opcode, ROOT_ID, StatfsOut,
@@ -33,8 +33,8 @@ impl Server {
                     }
                 }
             };
-            let (entry, _) = self.known(link, Opcode::Getattr, &root, None)?;
-            Ok(Entry { generation: Generation(0), ..entry })
+            let entry = self.vet(link, &root, None, None, None);
+            entry.map_err(|wrong| self.refuse(link, Opcode::Getattr, ROOT_ID, &root, wrong))
         })
     }
 
@@ -85,10 +85,11 @@ impl Server {
             let reply = self.ask(link, cx, cookie.0, &Operation::Lookup { name })?;
             let entry: EntryOut = self.fixed(link, Opcode::Lookup, cookie.0, reply.body())?;
             if entry.nodeid != cookie.0 {
-                link.connection.forget(entry.nodeid, u64::from(entry.nodeid > ROOT_ID));
+                link.connection.give_back(&entry);
                 return Err(Errno::ESTALE.into());
             }
-            Ok(self.known(link, Opcode::Lookup, &entry, None)?.0)
+            let node = self.vet(link, &entry, None, None, None);
+            node.map_err(|wrong| self.refuse(link, Opcode::Lookup, cookie.0, &entry, wrong))
         })
     }
 
