@@ -92,7 +92,7 @@ fn refused() {
     }
     let (pipe, _other_end) = rustix::pipe::pipe().unwrap();
     let grown = rustix::pipe::fcntl_setpipe_size(&pipe, 1 << 17);
-    say("a larger pipe", grown.map_or_else(|errno| errno.raw_os_error(), |_| 0));
+    say("a larger pipe", grown.map_or_else(rustix::io::Errno::raw_os_error, |_| 0));
 }
 
 fn allowed() {
