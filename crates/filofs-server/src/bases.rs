@@ -1,9 +1,9 @@
 //! The bases that are other processes, as the command knows them.
 
-use crate::attach::words;
+use crate::attach::{AttachError, Attached, Foreign, Guest, words};
 use crate::channel::Channel;
 use crate::kernel::{Keep, KernelHalf, OnExit, Settings, Started, Starter};
-use crate::launch::{Program, Running, Sandbox};
+use crate::launch::{Profile, Program, Running, Sandbox};
 use crate::serve::CHANNEL;
 use filofs::{Definition, FileSystem, OptionHelp, Options, Role, SetupError};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -34,6 +34,32 @@ pub(crate) const SERVER: Definition = Definition {
         MEMORY,
     ],
     role: Role::Base(server),
+};
+
+/// `exec:` on the command line.
+pub(crate) const EXEC: Definition = Definition {
+    name: "exec",
+    summary: "any FUSE program as it is, with {} for its mount point: 'exec:sshfs host:/data {}'",
+    argument: Some("PROGRAM WORDS.. {}"),
+    is_command: true,
+    options: &[
+        ON_EXIT,
+        TIMEOUT,
+        START_TIMEOUT,
+        OptionHelp {
+            key: "attach",
+            value: "auto|standin|fd",
+            help: "how it gets its end of the channel: by a stand-in for fusermount3 or as \
+                   /dev/fd/3 (default: auto)",
+        },
+        TRACE_MESSAGES,
+        SANDBOX,
+        ALLOW,
+        READ,
+        NET,
+        MEMORY,
+    ],
+    role: Role::Base(exec),
 };
 
 const ON_EXIT: OptionHelp = OptionHelp {
@@ -100,6 +126,22 @@ fn server(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
     start(Box::new(Spawned { name: name.to_owned(), words, sandbox }), &settings)
 }
 
+fn exec(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
+    let command = options
+        .argument()
+        .ok_or_else(|| SetupError::new("say which program, as in 'exec:sshfs host:/data {}'"))?;
+    let wrong = |error: AttachError| SetupError::new(error.to_string());
+    let mut program = Foreign::new(&command).map_err(wrong)?;
+    let name = program.program().rsplit('/').next().unwrap_or_default().to_owned();
+    let settings = settings(options, &name, OnExit::Restart)?;
+    if let Some(way) = options.value("attach")? {
+        program.way = way.parse().map_err(SetupError::new)?;
+    }
+    program.sandbox = sandbox(options)?;
+    program.patience = settings.start_patience;
+    start(Box::new(program), &settings)
+}
+
 fn start(
     starter: Box<dyn Starter>,
     settings: &Settings,
@@ -163,7 +205,7 @@ impl Starter for Spawned {
             .sandbox(self.sandbox.clone())
             .start()
             .map_err(|error| error.to_string())?;
-        Ok(Started { channel, keep: Box::new(running) })
+        Ok(Started::new(channel, Box::new(running)))
     }
 }
 
@@ -172,6 +214,31 @@ impl Keep for Running {
         // It may be about to say why it ends.
         self.wait_at_most(Duration::from_millis(500));
         Running::last_words(self)
+    }
+}
+
+impl Starter for Foreign {
+    fn start(&self) -> Result<Started, String> {
+        /// Without the filter of system calls a program may splice: then Linux cuts a long answer
+        /// into messages of 16 pages.
+        const SPLICED: usize = 56 << 10;
+
+        let Attached { channel, guest } = Foreign::start(self).map_err(|e| e.to_string())?;
+        let read_only = guest.options.read_only();
+        let splices = self.sandbox.profile() == Profile::Off;
+        let wished = guest.options.max_read().map(|bytes| bytes as usize);
+        let most_read = if splices { Some(wished.unwrap_or(SPLICED).min(SPLICED)) } else { wished };
+        Ok(Started { channel, keep: Box::new(guest), read_only, most_read })
+    }
+}
+
+impl Keep for Guest {
+    fn last_words(&self) -> String {
+        Keep::last_words(&self.running)
+    }
+
+    fn has_unmounted(&self) -> bool {
+        Guest::has_unmounted(self)
     }
 }
 
@@ -193,7 +260,7 @@ impl Starter for Listening {
                 "socket '{shown}' is served by user {uid}; if that is right, say peer={uid}"
             ));
         }
-        Ok(Started { channel, keep: Box::new(()) })
+        Ok(Started::new(channel, Box::new(())))
     }
 }
 

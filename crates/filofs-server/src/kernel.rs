@@ -131,7 +131,7 @@ struct Once(Mutex<Option<Channel>>);
 impl Starter for Once {
     fn start(&self) -> std::result::Result<Started, String> {
         let channel = locked(&self.0).take().ok_or("its channel is used up")?;
-        Ok(Started { channel, keep: Box::new(()) })
+        Ok(Started::new(channel, Box::new(())))
     }
 }
 

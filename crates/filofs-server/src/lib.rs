@@ -31,4 +31,4 @@ pub mod serve;
 pub use serve::serve;
 
 /// Every base that is another process, as the command knows it.
-pub const BASES: &[&filofs::Definition] = &[&bases::SERVER];
+pub const BASES: &[&filofs::Definition] = &[&bases::EXEC, &bases::SERVER];

@@ -38,7 +38,8 @@ impl Server {
         let id = self.id_of(link, cx, remote)?;
         let mut getattr_flags = GetattrFlags::empty();
         let mut open_id = 0;
-        if let Some(open) = open {
+        // As Linux does it: servers keep attributes of opens for regular files alone.
+        if let Some(open) = open.filter(|_| remote.kind == Kind::Regular) {
             open_id = self.open_id(link, cx, open)?;
             getattr_flags |= GetattrFlags::OPEN_ID;
         }
@@ -127,7 +128,7 @@ impl Server {
             self.drop_capabilities(link, cx, id);
         }
         let mut arg = setattr_in(&set);
-        if let Some(open) = open {
+        if let Some(open) = open.filter(|_| remote.kind == Kind::Regular) {
             arg.open_id = self.open_id(link, cx, open)?;
             arg.valid |= SetattrValid::OPEN_ID;
         }

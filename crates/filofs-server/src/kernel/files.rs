@@ -243,7 +243,7 @@ impl Server {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             // What went up before the server was started again stays there.
             while out.room() > 0 {
-                let size = out.room().min(link.connection.payload());
+                let size = out.room().min(link.most_read());
                 let arg = ReadIn {
                     open_id,
                     offset: offset + out.taken() as u64,

@@ -38,6 +38,18 @@ pub struct Started {
     pub channel: Channel,
     /// What ends its process when it is dropped.
     pub keep: Box<dyn Keep>,
+    /// It wants to be mounted read-only.
+    pub read_only: bool,
+    /// The largest READ that it can answer in one message, bytes, if it is less than the protocol
+    /// allows.
+    pub most_read: Option<usize>,
+}
+
+impl Started {
+    /// A server without wishes.
+    pub fn new(channel: Channel, keep: Box<dyn Keep>) -> Started {
+        Started { channel, keep, read_only: false, most_read: None }
+    }
 }
 
 /// How often a server died lately, and what that means.
@@ -75,13 +87,17 @@ pub(super) fn begin(
     settings: &Settings,
     epoch: u64,
 ) -> std::result::Result<(Arc<Link>, worker::Work), String> {
-    let Started { channel, keep } = starter.start()?;
+    let Started { channel, keep, read_only, most_read } = starter.start()?;
     let (to_worker, work) = sync_channel(Server::MOST_UNASKED);
     let dump = settings.trace_messages.then(|| Dump::new(&settings.name));
     let connection = Connection::new(&settings.name, channel, MESSAGE_MAX, to_worker, dump)
         .map_err(|errno| errno.text().to_owned())?;
     match handshake::greet(&connection, settings.start_patience) {
-        Ok(terms) => Ok((Arc::new(Link::new(epoch, connection, terms, keep)), work)),
+        Ok(mut terms) => {
+            terms.profile.read_only |= read_only;
+            let most_read = most_read.unwrap_or(usize::MAX);
+            Ok((Arc::new(Link::new(epoch, connection, terms, most_read, keep)), work))
+        }
         Err(fault) => {
             connection.die();
             let why = match fault {
@@ -109,19 +125,21 @@ pub(super) fn attend(server: &Arc<Server>, link: &Arc<Link>, work: worker::Work)
     let (server, link) = (Arc::downgrade(server), link.clone());
     thread("work", move || {
         worker::work(&server, &link, &work);
+        let wanted = link.has_unmounted();
         link.end();
-        ended(&server, link.epoch);
+        ended(&server, link.epoch, wanted);
     })
 }
 
 /// A server has died, or was ended.
-fn ended(server: &Weak<Server>, epoch: u64) {
+fn ended(server: &Weak<Server>, epoch: u64, wanted: bool) {
     let Some(strong) = server.upgrade() else { return };
     if locked(&strong.health).over {
         return;
     }
     log::error!("{}: the file server has ended", strong.name);
-    match strong.settings.on_exit {
+    let on_exit = if wanted { OnExit::Unmount } else { strong.settings.on_exit };
+    match on_exit {
         OnExit::Unmount => {
             if let Some(up) = strong.up.get() {
                 up.send(Notice::Unmount);

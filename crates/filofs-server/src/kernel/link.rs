@@ -12,6 +12,7 @@ pub(super) struct Link {
     pub(super) connection: Arc<Connection>,
     /// What it said of itself.
     pub(super) terms: Terms,
+    most_read: usize,
     keep: Mutex<Option<Box<dyn Keep>>>,
 }
 
@@ -20,6 +21,11 @@ pub trait Keep: Send {
     /// What it last wrote on standard error, for a person; empty for nothing.
     fn last_words(&self) -> String {
         String::new()
+    }
+
+    /// Whether it has said that it wants to be mounted no more. Otherwise its end is a death.
+    fn has_unmounted(&self) -> bool {
+        false
     }
 }
 
@@ -31,9 +37,20 @@ impl Link {
         epoch: u64,
         connection: Arc<Connection>,
         terms: Terms,
+        most_read: usize,
         keep: Box<dyn Keep>,
     ) -> Link {
-        Link { epoch, connection, terms, keep: Mutex::new(Some(keep)) }
+        Link { epoch, connection, terms, most_read, keep: Mutex::new(Some(keep)) }
+    }
+
+    /// The most data that one READ asks for, bytes.
+    pub(super) fn most_read(&self) -> usize {
+        self.connection.payload().min(self.most_read)
+    }
+
+    /// Whether the server went because it wanted to.
+    pub(super) fn has_unmounted(&self) -> bool {
+        locked(&self.keep).as_ref().is_some_and(|keep| keep.has_unmounted())
     }
 
     /// Ends it: everybody who waits is told, and what is left of its process is killed.
