@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use filofs_server::launch::{Program, Sandbox};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, ipproto};
 use rustix::process::Pid;
 use std::ffi::CString;
@@ -92,7 +93,7 @@ fn refused() {
     }
     let (pipe, _other_end) = rustix::pipe::pipe().unwrap();
     let grown = rustix::pipe::fcntl_setpipe_size(&pipe, 1 << 17);
-    say("a larger pipe", grown.map_or_else(|errno| errno.raw_os_error(), |_| 0));
+    say("a larger pipe", grown.map_or_else(Errno::raw_os_error, |_| 0));
 }
 
 fn allowed() {
@@ -108,14 +109,14 @@ fn escape(pid: &str, name: &str, port: &str, secret: &str, folder: &str) {
     let tell = |what: &str, errno: Option<i32>| say(what, errno.unwrap_or(0));
     let outside = Pid::from_raw(pid.parse().unwrap()).unwrap();
     let killed = rustix::process::test_kill_process(outside);
-    tell("kill", killed.err().map(|e| e.raw_os_error()));
+    tell("kill", killed.err().map(Errno::raw_os_error));
     let address = SocketAddr::from_abstract_name(name).unwrap();
     let connected = UnixStream::connect_addr(&address);
     tell("connect", connected.err().and_then(|e| e.raw_os_error()));
     let connected = TcpStream::connect(format!("127.0.0.1:{port}"));
     tell("network", connected.err().and_then(|e| e.raw_os_error()));
     let raw = rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP));
-    tell("raw", raw.err().map(|e| e.raw_os_error()));
+    tell("raw", raw.err().map(Errno::raw_os_error));
     let made = rustix::fs::mknodat(
         rustix::fs::CWD,
         format!("{folder}/device"),
@@ -123,7 +124,7 @@ fn escape(pid: &str, name: &str, port: &str, secret: &str, folder: &str) {
         rustix::fs::Mode::RUSR,
         rustix::fs::makedev(7, 0),
     );
-    tell("device", made.err().map(|e| e.raw_os_error()));
+    tell("device", made.err().map(Errno::raw_os_error));
     tell("handle", by_handle(secret, folder));
 }
 

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         confined::namespaces_are_its_own,
         confined::it_sees_only_its_own_processes,
         confined::binds_are_seen_inside_alone,
+        confined::what_is_hidden_is_not_kept_in_use,
         confined::without_a_sandbox_it_can_still_not_mount,
         confined::strict_reads_and_writes_what_is_allowed,
         confined::strict_does_not_listen,
