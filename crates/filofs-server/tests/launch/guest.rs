@@ -1,9 +1,10 @@
 //! What the started programs of these tests do: this program once more.
 #![allow(unsafe_code)]
 
+use crate::ground::DEADLINE;
 use filofs_server::launch::{Program, Sandbox};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, ipproto};
+use rustix::net::{AddressFamily, SocketType, ipproto, socketpair};
 use rustix::process::Pid;
 use std::ffi::CString;
 use std::io::Write;
@@ -60,6 +61,7 @@ pub(crate) fn life() -> Option<ExitCode> {
         ("trace", []) => say("ptrace", call(libc::SYS_ptrace, 0)),
         ("bind", []) => println!("{:?}", std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
         ("escape", [pid, name, port, secret, folder]) => escape(pid, name, port, secret, folder),
+        ("often", []) => often(),
         ("starter", [profile, token]) => starter(profile, token),
         _ => return Some(ExitCode::from(2)),
     }
@@ -150,6 +152,28 @@ fn by_handle(secret: &str, folder: &str) -> Option<i32> {
     if opened < 0 { std::io::Error::last_os_error().raw_os_error() } else { None }
 }
 
+/// Starts many programs, one after the other, in all ways that they end.
+fn often() {
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    for _ in 0..20 {
+        drop(Program::new("killed", ["sleep", "1000"]).start().unwrap());
+        let ended = Program::new("ended", ["sh", "-c", "echo; exit 3"]).start().unwrap();
+        assert!(ended.wait_at_most(DEADLINE).is_some());
+        drop(ended);
+        let (_ours, channel) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            rustix::net::SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        Program::new("missing", ["/no/such"]).channel(channel).start().unwrap_err();
+    }
+    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+    println!("{} more descriptors, children: '{children}'", open() - before);
+}
+
 /// Starts a program and waits to be killed.
 fn starter(profile: &str, token: &str) {
     let mut sandbox = Sandbox::default();
@@ -158,7 +182,7 @@ fn starter(profile: &str, token: &str) {
     let running = Program::new("kept", ["sh", "-c", &script]).sandbox(sandbox).start().unwrap();
     println!("ready");
     std::io::stdout().flush().unwrap();
-    running.wait_at_most(std::time::Duration::from_secs(120));
+    running.wait_at_most(DEADLINE);
 }
 
 fn say(name: &str, errno: i32) {

@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         kept::what_does_not_listen_is_killed,
         kept::the_program_has_a_pid_and_takes_signals,
         kept::it_outlives_the_thread_that_started_it,
+        kept::nothing_is_left_in_this_process,
         kept::our_death_is_its_death,
         kept::the_launchers_death_is_its_death,
         others::all_of_this_as_an_ordinary_user,
