@@ -157,6 +157,9 @@ impl Served {
         };
         let session = Session::start(mount.clone(), &mountpoint, &options.fuse)?;
         // Dropping the session on an error from here on unmounts.
+        if !given {
+            filofs_server::launch::hide(&mountpoint);
+        }
         if let Some(covered) = covered {
             covered.by_own_mount(&mountpoint).map_err(|e| cannot_look(&mountpoint, e))?;
         }

@@ -180,7 +180,7 @@ pub(crate) fn settings(
 /// What a program may do, from the options.
 pub(crate) fn sandbox(options: &mut Options) -> Result<Sandbox, SetupError> {
     let mut sandbox = Sandbox::default();
-    for key in ["sandbox", "allow", "read", "net", "memory"] {
+    for key in Sandbox::NAMES {
         for value in options.values(key)? {
             sandbox.set(key, value.as_ref()).map_err(SetupError::new)?;
         }

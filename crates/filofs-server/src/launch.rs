@@ -53,7 +53,8 @@
 //! Because of its pid namespace the program does not see the processes of its callers: their pids
 //! mean nothing to it. `off` is for programs that need them, or set-id helpers. What is mounted or
 //! unmounted outside later is so inside, too, where the host shares its mounts as systemd has it;
-//! elsewhere a file system that was mounted before stays in use until the program ends.
+//! elsewhere a file system that was mounted before stays in use until the program ends, but for
+//! those that we [`hide`].
 //!
 //! Linux 5.9 is needed, for close_range(2).
 
@@ -75,7 +76,7 @@ mod words;
 pub use door::door;
 pub use error::LaunchError;
 pub(crate) use error::one_line;
-pub use program::Program;
+pub use program::{Program, hide};
 pub use running::Running;
 pub use sandbox::{Profile, Sandbox};
 

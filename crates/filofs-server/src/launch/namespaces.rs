@@ -1,7 +1,9 @@
 //! Namespaces of a program's own, see namespaces(7).
 
 use super::{LaunchError, Plan, Profile, Report, sys};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount,
+};
 use rustix::process::{getegid, geteuid};
 use rustix::stdio::stdout;
 use rustix::thread::{
@@ -41,6 +43,11 @@ pub(super) fn enter(plan: &Plan) -> Result<bool, LaunchError> {
     // sake; but not the other way round.
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM)
         .map_err(|e| refused("detach the mount table", e))?;
+    for path in &plan.hidden {
+        // It fails if it is not there any more, and for an ordinary user, who may take away only
+        // everything together, mount_namespaces(7).
+        let _ = unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+    }
     for (source, over) in &plan.binds {
         mount_bind(source, over).map_err(|e| {
             refused(&format!("mount {} over {}", source.display(), over.display()), e)

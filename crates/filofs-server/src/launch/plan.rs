@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) sandbox: Sandbox,
     /// What is to be seen over what.
     pub(super) binds: Vec<(PathBuf, PathBuf)>,
+    /// Mounts that are not to be seen.
+    pub(super) hidden: Vec<PathBuf>,
     /// Whether there is a channel.
     pub(super) channel: bool,
     /// Whether it must not be started without a mount namespace of its own.
@@ -39,6 +41,10 @@ impl Plan {
             words.push(source.into());
             words.push(over.into());
         }
+        for path in &self.hidden {
+            words.push("hide".into());
+            words.push(path.into());
+        }
         words.push(END.into());
         words.extend(self.argv.iter().cloned());
         words
@@ -56,6 +62,7 @@ impl Plan {
                 b"mounts" => plan.mounts = true,
                 b"bare" => plan.bare = true,
                 b"bind" => plan.binds.push((words.next()?.into(), words.next()?.into())),
+                b"hide" => plan.hidden.push(words.next()?.into()),
                 option => {
                     let at = option.iter().position(|byte| *byte == b'=')?;
                     let (name, value) = option.split_at(at);
@@ -89,6 +96,7 @@ mod tests {
             argv: vec!["a".into(), "--".into(), OsString::from_vec(vec![0xff, b'='])],
             sandbox,
             binds: vec![("--".into(), "channel".into())],
+            hidden: vec!["hide".into(), "/b".into()],
             channel: true,
             mounts: true,
             bare: true,

@@ -17,6 +17,21 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// What was already said to be missing, so that it is said once.
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+/// What no program sees from now on.
+static HIDDEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Hides the file system mounted there from every program that is started from now on, if that
+/// has a mount namespace and is not an ordinary user's.
+///
+/// For mount points of this process: a program would keep what is mounted there in use after
+/// somebody has unmounted it, and if it looked there, wait for itself.
+pub fn hide(mountpoint: &Path) {
+    let mut hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !hidden.iter().any(|path| path == mountpoint) {
+        hidden.push(mountpoint.to_owned());
+    }
+}
+
 /// A program to be started. See the text of [`crate::launch`] for what it finds.
 #[derive(Debug)]
 pub struct Program {
@@ -89,6 +104,7 @@ impl Program {
             return Err(LaunchError::NotFound { program: String::new(), searched: None });
         }
         self.plan.channel = self.channel.is_some();
+        self.plan.hidden.clone_from(&HIDDEN.lock().unwrap_or_else(PoisonError::into_inner));
         match self.attempt() {
             Err(LaunchError::Namespace { what }) if !self.plan.mounts => {
                 if sandbox.profile() == Profile::Strict {

@@ -66,14 +66,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// The names that [`Sandbox::set`] knows, how each is written and what it does.
-    pub const HELP: &'static [(&'static str, &'static str)] = &[
-        ("sandbox=P", "off, loose (the default) or strict"),
-        ("allow=PATH", "strict: what lies there may be used freely (may be given several times)"),
-        ("read=PATH", "strict: what lies there may be read and executed (several times)"),
-        ("net=yes|no", "whether there is a network (default: no if strict, else yes)"),
-        ("memory=N", "the most memory of each of its processes, in bytes or with K, M, G"),
-    ];
+    /// The names that [`Sandbox::set`] knows.
+    pub const NAMES: &'static [&'static str] = &["sandbox", "allow", "read", "net", "memory"];
 
     /// A profile without options.
     pub fn new(profile: Profile) -> Sandbox {
@@ -88,11 +82,6 @@ impl Sandbox {
     /// Whether the program can reach a network.
     pub fn has_network(&self) -> bool {
         self.network.unwrap_or(self.profile != Profile::Strict)
-    }
-
-    /// Whether an option of this name is one of a sandbox.
-    pub fn knows(name: &str) -> bool {
-        ["sandbox", "allow", "read", "net", "memory"].contains(&name)
     }
 
     /// Takes one option, as in `name=value`. The error is a line for whoever wrote it.

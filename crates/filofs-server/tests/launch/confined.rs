@@ -2,10 +2,11 @@
 
 use crate::ground::{
     Place, end, guest, has_namespaces, is_root, own_program, processes_with, said, sandbox, shell,
-    token, until,
+    skip, token, until,
 };
 use crate::guest::GUEST;
-use filofs_server::launch::Program;
+use filofs_server::launch::{Program, hide};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::PathBuf;
 
 /// The profiles that can be had here.
 fn profiles(test: &str) -> &'static [&'static str] {
@@ -164,6 +166,32 @@ pub(crate) fn binds_are_seen_inside_alone() {
         assert_eq!(std::fs::read_to_string(&outside).unwrap(), "out\n");
         assert!(!std::fs::read_to_string("/proc/self/mounts").unwrap().contains("filo-launch-"));
     }
+}
+
+/// A mount of ours, gone at the end.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+pub(crate) fn what_is_hidden_is_not_kept_in_use() {
+    if !is_root() || !has_namespaces("hiding") {
+        return skip("hiding", "root");
+    }
+    let place = Place::new();
+    let mounted = Mounted(place.folder("mounted"));
+    mount("none", &mounted.0, "tmpfs", MountFlags::empty(), None).unwrap();
+    let seen = format!("grep -c {} /proc/self/mounts || :", mounted.0.display());
+    assert_eq!(said(shell(&seen)), "1\n");
+    hide(&mounted.0);
+    assert_eq!(said(shell(&seen)), "0\n");
+    // Nor are what is hidden and not mounted, and programs without a namespace, in the way.
+    drop(mounted);
+    assert_eq!(said(shell(&seen)), "0\n");
+    assert_eq!(said(shell(&seen).sandbox(sandbox(&["sandbox=off"]))), "0\n");
 }
 
 pub(crate) fn without_a_sandbox_it_can_still_not_mount() {

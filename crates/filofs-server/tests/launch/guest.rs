@@ -1,8 +1,10 @@
 //! What the started programs of these tests do: this program once more.
 #![allow(unsafe_code)]
 
+use crate::ground::DEADLINE;
 use filofs_server::launch::{Program, Sandbox};
-use rustix::net::{AddressFamily, SocketType, ipproto};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType, ipproto, socketpair};
 use rustix::process::Pid;
 use std::ffi::CString;
 use std::io::Write;
@@ -59,6 +61,7 @@ pub(crate) fn life() -> Option<ExitCode> {
         ("trace", []) => say("ptrace", call(libc::SYS_ptrace, 0)),
         ("bind", []) => println!("{:?}", std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
         ("escape", [pid, name, port, secret, folder]) => escape(pid, name, port, secret, folder),
+        ("often", []) => often(),
         ("starter", [profile, token]) => starter(profile, token),
         _ => return Some(ExitCode::from(2)),
     }
@@ -92,7 +95,7 @@ fn refused() {
     }
     let (pipe, _other_end) = rustix::pipe::pipe().unwrap();
     let grown = rustix::pipe::fcntl_setpipe_size(&pipe, 1 << 17);
-    say("a larger pipe", grown.map_or_else(rustix::io::Errno::raw_os_error, |_| 0));
+    say("a larger pipe", grown.map_or_else(Errno::raw_os_error, |_| 0));
 }
 
 fn allowed() {
@@ -108,14 +111,14 @@ fn escape(pid: &str, name: &str, port: &str, secret: &str, folder: &str) {
     let tell = |what: &str, errno: Option<i32>| say(what, errno.unwrap_or(0));
     let outside = Pid::from_raw(pid.parse().unwrap()).unwrap();
     let killed = rustix::process::test_kill_process(outside);
-    tell("kill", killed.err().map(|e| e.raw_os_error()));
+    tell("kill", killed.err().map(Errno::raw_os_error));
     let address = SocketAddr::from_abstract_name(name).unwrap();
     let connected = UnixStream::connect_addr(&address);
     tell("connect", connected.err().and_then(|e| e.raw_os_error()));
     let connected = TcpStream::connect(format!("127.0.0.1:{port}"));
     tell("network", connected.err().and_then(|e| e.raw_os_error()));
     let raw = rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP));
-    tell("raw", raw.err().map(|e| e.raw_os_error()));
+    tell("raw", raw.err().map(Errno::raw_os_error));
     let made = rustix::fs::mknodat(
         rustix::fs::CWD,
         format!("{folder}/device"),
@@ -123,7 +126,7 @@ fn escape(pid: &str, name: &str, port: &str, secret: &str, folder: &str) {
         rustix::fs::Mode::RUSR,
         rustix::fs::makedev(7, 0),
     );
-    tell("device", made.err().map(|e| e.raw_os_error()));
+    tell("device", made.err().map(Errno::raw_os_error));
     tell("handle", by_handle(secret, folder));
 }
 
@@ -149,6 +152,28 @@ fn by_handle(secret: &str, folder: &str) -> Option<i32> {
     if opened < 0 { std::io::Error::last_os_error().raw_os_error() } else { None }
 }
 
+/// Starts many programs, one after the other, in all ways that they end.
+fn often() {
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    for _ in 0..20 {
+        drop(Program::new("killed", ["sleep", "1000"]).start().unwrap());
+        let ended = Program::new("ended", ["sh", "-c", "echo; exit 3"]).start().unwrap();
+        assert!(ended.wait_at_most(DEADLINE).is_some());
+        drop(ended);
+        let (_ours, channel) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            rustix::net::SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        Program::new("missing", ["/no/such"]).channel(channel).start().unwrap_err();
+    }
+    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+    println!("{} more descriptors, children: '{children}'", open() - before);
+}
+
 /// Starts a program and waits to be killed.
 fn starter(profile: &str, token: &str) {
     let mut sandbox = Sandbox::default();
@@ -157,7 +182,7 @@ fn starter(profile: &str, token: &str) {
     let running = Program::new("kept", ["sh", "-c", &script]).sandbox(sandbox).start().unwrap();
     println!("ready");
     std::io::stdout().flush().unwrap();
-    running.wait_at_most(std::time::Duration::from_secs(120));
+    running.wait_at_most(DEADLINE);
 }
 
 fn say(name: &str, errno: i32) {

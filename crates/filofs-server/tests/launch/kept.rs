@@ -123,6 +123,13 @@ pub(crate) fn it_outlives_the_thread_that_started_it() {
     }
 }
 
+pub(crate) fn nothing_is_left_in_this_process() {
+    // A process of its own, for the descriptors of this one come and go.
+    let run = Command::new(own_program()).args([GUEST, "often"]).output().unwrap();
+    let text = String::from_utf8_lossy(&run.stdout);
+    assert_eq!(text, "0 more descriptors, children: ''\n", "{run:?}");
+}
+
 pub(crate) fn our_death_is_its_death() {
     for profile in ["off", "loose"] {
         let token = token();
