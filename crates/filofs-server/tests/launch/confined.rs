@@ -299,6 +299,16 @@ pub(crate) fn limits_are_set() {
     assert_eq!(lines[4].parse::<i32>().unwrap(), (ours + 100).min(1000));
 }
 
+/// An interrupt at the terminal goes to a whole session's foreground; it is for us alone.
+pub(crate) fn it_is_not_in_our_session() {
+    // Session and terminal, proc_pid_stat(5).
+    let text = said(shell("cut -d' ' -f6,7 /proc/self/stat").sandbox(sandbox(&["sandbox=off"])));
+    let ours = rustix::process::getsid(None).unwrap().as_raw_nonzero().to_string();
+    let (session, terminal) = text.trim().split_once(' ').unwrap();
+    assert_ne!(session, ours);
+    assert_eq!(terminal, "0");
+}
+
 pub(crate) fn the_environment_is_passed_on() {
     let secret = token();
     let program = shell("echo $PATH; echo $EXTRA; exec sleep 1000");

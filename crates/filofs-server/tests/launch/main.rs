@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         confined::strict_does_not_listen,
         confined::nothing_outside_is_reached,
         confined::limits_are_set,
+        confined::it_is_not_in_our_session,
         confined::the_environment_is_passed_on,
         errors::a_missing_program,
         errors::a_program_that_cannot_be_executed,
