@@ -7,6 +7,7 @@ mod calls;
 mod core;
 mod going;
 mod init;
+mod listens;
 mod program;
 mod sizes;
 mod toy;
