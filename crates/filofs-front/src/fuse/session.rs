@@ -187,10 +187,8 @@ impl Session {
     /// What is in force with the core (A10). Errors: EOPNOTSUPP where filo's extension is not
     /// spoken; ENXIO when the session has ended; ETIMEDOUT; EPROTO for an answer that is none.
     pub fn arguments(&self) -> filofs::Result<Arguments> {
-        if self.shared.crew.dispatch.ledger.terms().longest.is_none() {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        Arguments::read(&self.shared.ask_core(call::arguments)?)
+        let longest = self.shared.crew.dispatch.ledger.terms().longest.ok_or(Errno::EOPNOTSUPP)?;
+        Arguments::read(&self.shared.ask_core(call::arguments)?, longest)
     }
 
     /// The last states it was in, oldest first; the last one is that of now (A45).
