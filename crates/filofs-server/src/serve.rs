@@ -48,6 +48,7 @@ use std::sync::Arc;
 pub use ending::Endings;
 pub use error::ServeError;
 pub use filofs_front::fuse::{Arguments, Complaint, Report, ServeState, Session};
+pub use given::channel;
 pub use listening::Listening;
 
 /// The environment variable by which whoever starts a file server tells it the number of the

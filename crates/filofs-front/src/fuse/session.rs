@@ -160,8 +160,8 @@ impl Session {
     /// not asked: the mount goes out of sight now and ends with its last use.
     ///
     /// A core is asked to unmount, which it does by force as soon as it has answered (A65);
-    /// lazily, and where it does not know filo's extension, the connection is ended instead, to
-    /// the same effect (A64).
+    /// lazily, where it does not answer, and where it does not know filo's extension, the
+    /// connection is ended instead, to the same effect (A64).
     ///
     /// Errors: [`MountError::Busy`] while it is in use, [`MountError::FileSystem`] with what the
     /// file system says, [`MountError::System`] with what the core says; the mount then goes on.
@@ -172,9 +172,12 @@ impl Session {
             return Ok(());
         }
         if !lazy && crew.dispatch.ledger.terms().longest.is_some() {
-            let asked = self.shared.ask_core(|id| call::unmount(Some(id)));
-            let what = "have the core unmount";
-            return asked.map(drop).map_err(|errno| MountError::System { what, errno });
+            return match self.shared.ask_core(|id| call::unmount(Some(id))) {
+                Ok(_) => Ok(()),
+                // It does not listen, or has just gone.
+                Err(Errno::ETIMEDOUT | Errno::ENXIO) => self.shared.leave(true),
+                Err(errno) => Err(MountError::System { what: "have the core unmount", errno }),
+            };
         }
         if !lazy {
             mount

@@ -77,8 +77,8 @@ impl Listening {
         self.0.connections.load(SeqCst)
     }
 
-    /// Stops: nobody is let in any more, and cores are asked to unmount; lazily, their connections
-    /// are ended. The socket's file goes with the last of them. From any thread.
+    /// Stops: nobody is let in any more, the socket's file goes, and cores are asked to unmount;
+    /// lazily, their connections are ended. From any thread.
     pub fn stop(&self, lazy: bool) {
         let sessions = {
             let mut state = locked(&self.0.state);

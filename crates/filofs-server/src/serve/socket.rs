@@ -55,18 +55,19 @@ impl Socket {
         accept_with(&self.fd, SocketFlags::CLOEXEC)
     }
 
-    /// Nobody is let in any more.
+    /// The file goes, and then nobody is let in any more. Any number of times.
     pub(super) fn close(&self) {
+        let here = rustix::fs::lstat(&self.path);
+        if here.is_ok_and(|found| (found.st_dev, found.st_ino) == self.id) {
+            let _ = rustix::fs::unlink(&self.path);
+        }
         let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let here = rustix::fs::lstat(&self.path);
-        if here.is_ok_and(|found| (found.st_dev, found.st_ino) == self.id) {
-            let _ = rustix::fs::unlink(&self.path);
-        }
+        self.close();
     }
 }
 
