@@ -16,10 +16,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A directory of one's own, gone with the value.
-struct Place(PathBuf);
+pub(crate) struct Place(pub(crate) PathBuf);
 
 impl Place {
-    fn new() -> Place {
+    pub(crate) fn new() -> Place {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, SeqCst);
         let path = std::env::temp_dir().join(format!("filo-sock-{}-{number}", std::process::id()));
