@@ -29,6 +29,8 @@ pub(crate) enum Verb {
     Mount(MountArgs),
     /// Run a command that sees the stack, in a mount namespace of its own
     Run(RunArgs),
+    /// Serve a stack to others: to the filo that started this, or to those that connect
+    Serve(ServeArgs),
     /// Unmount
     Umount(UmountArgs),
     /// List the mounts of this user
@@ -85,6 +87,34 @@ pub(crate) struct RunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+const SERVE_AFTER: &str = "\
+Started by another filo:
+  filo mount 'server:filo serve dir:/srv readonly' /mnt
+Listening for others, and one of them:
+  filo serve dir:/srv --socket /run/srv.sock
+  filo mount server:unix=/run/srv.sock /mnt
+At a socket each mount has a stack of its own: two mounts of 'mem:' do not share files.";
+
+#[derive(Args, Debug, Clone)]
+#[command(after_help = SERVE_AFTER)]
+pub(crate) struct ServeArgs {
+    /// Read the stack from this TOML file
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Listen at this path
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Who may connect to the socket beside root: a number (default: this user)
+    #[arg(long, value_name = "UID", requires = "socket")]
+    pub(crate) peer: Option<u32>,
+    /// Log more: once for notices, twice for every detail
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// The base, and the layers from bottom to top
+    #[arg(value_name = "BASE [LAYER]..")]
+    pub(crate) words: Vec<String>,
 }
 
 #[derive(Args, Debug, Clone)]

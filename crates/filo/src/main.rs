@@ -16,6 +16,7 @@ mod namespace;
 mod options;
 mod out;
 mod run;
+mod serve;
 mod signals;
 mod spec;
 mod umount;
@@ -74,11 +75,13 @@ fn verb(verb: &Verb) -> Result<ExitCode, Failure> {
     logger::start(match verb {
         Verb::Mount(args) => args.stack.verbose,
         Verb::Run(args) => args.stack.verbose,
+        Verb::Serve(args) => args.verbose,
         _ => 0,
     });
     match verb {
         Verb::Mount(args) => mount::verb(args),
         Verb::Run(args) => run::verb(args),
+        Verb::Serve(args) => serve::verb(args),
         Verb::Umount(args) => umount::verb(args),
         Verb::List(args) => list::verb(args),
         Verb::Layers => explain::layers_verb(),

@@ -34,6 +34,8 @@
 mod ending;
 mod error;
 mod given;
+mod listening;
+mod socket;
 
 use filofs::{Errno, FileSystem, Identity, Mount, Stack};
 use filofs_front::fuse::{Complaints, FuseOptions};
@@ -46,6 +48,8 @@ use std::sync::Arc;
 pub use ending::Endings;
 pub use error::ServeError;
 pub use filofs_front::fuse::{Arguments, Complaint, Report, ServeState, Session};
+pub use given::channel;
+pub use listening::Listening;
 
 /// The environment variable by which whoever starts a file server tells it the number of the
 /// descriptor to serve over: a socket of type SOCK_SEQPACKET.
@@ -73,6 +77,7 @@ pub struct Server {
     name: Option<String>,
     options: FuseOptions,
     complaints: Complaints,
+    peer: Option<u32>,
 }
 
 impl Server {
@@ -84,7 +89,7 @@ impl Server {
             writeback: Some(false),
             ..FuseOptions::default()
         };
-        Server { name: None, options, complaints: Complaints::default() }
+        Server { name: None, options, complaints: Complaints::default(), peer: None }
     }
 
     /// What kind of file system it is, instead of [`FileSystem::name`].
@@ -106,6 +111,13 @@ impl Server {
     #[must_use]
     pub fn on_error(mut self, hear: impl Fn(&Complaint) + Send + Sync + 'static) -> Server {
         self.complaints = Complaints::to(hear);
+        self
+    }
+
+    /// Whose cores may connect where it listens, beside root's; its own user's by default.
+    #[must_use]
+    pub const fn peer(mut self, uid: u32) -> Server {
+        self.peer = Some(uid);
         self
     }
 
@@ -145,6 +157,20 @@ impl Server {
     ) -> Result<Session, ServeError> {
         let mount = self.made(fs, Path::new(""))?;
         Ok(Session::over_core(mount, channel, &self.options, self.complaints.clone())?)
+    }
+
+    /// Listens at that path for cores to connect, as `filo mount server:unix=PATH` does, and
+    /// serves each with a file system that `make` makes for it; an errno turns it away. Who
+    /// connects must be root or the user of [`Server::peer`]. A socket there that nobody listens
+    /// at any more is replaced.
+    ///
+    /// Errors: [`ServeError::Taken`], [`ServeError::NoSocket`], [`ServeError::Socket`].
+    pub fn listen<F: FileSystem + 'static>(
+        &self,
+        path: &Path,
+        make: impl FnMut() -> filofs::Result<F> + Send + 'static,
+    ) -> Result<Listening, ServeError> {
+        Listening::start(self.clone(), path, make)
     }
 
     /// Mounts by itself, in this machine's own tree: no core is needed.

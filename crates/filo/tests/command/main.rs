@@ -5,4 +5,5 @@ mod common;
 mod mounts;
 mod places;
 mod run;
+mod serve;
 mod words;

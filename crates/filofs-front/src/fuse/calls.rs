@@ -46,7 +46,7 @@ impl Calls {
     const MOST: usize = 4096;
     /// How long an answer is awaited. A core that takes longer is at fault; it must not keep a
     /// request of its own for ever.
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     /// Whether somebody sleeps until an answer comes, which somebody has to read.
     pub(super) fn awaited(&self) -> bool {

@@ -6,7 +6,8 @@ use super::face;
 use super::ledger::Ledger;
 use filofs::{Errno, ExtattrCtl, FileHandle, FileSystem, Result, SyncMode};
 use filofs_wire::abi::{
-    ExtattrctlFlags, ExtattrctlIn, HandleFlags, HandleOfIn, MountArguments, MountFlags, SyncLaterIn,
+    ExtattrctlFlags, ExtattrctlIn, HandleFlags, HandleOfIn, MountArguments, MountFlags,
+    SyncLaterIn, SyncLaterMode,
 };
 use filofs_wire::name::XattrName;
 use filofs_wire::reply;
@@ -25,9 +26,9 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Reads a core's answer. EPROTO for one that is none.
-    pub(super) fn read(bytes: &[u8]) -> Result<Arguments> {
-        let said = MountArguments::read(bytes, u32::MAX).map_err(|_| Errno::EPROTO)?;
+    /// Reads a core's answer, for messages of at most `longest` bytes. EPROTO for one that is none.
+    pub(super) fn read(bytes: &[u8], longest: u32) -> Result<Arguments> {
+        let said = MountArguments::read(bytes, longest).map_err(|_| Errno::EPROTO)?;
         Ok(Arguments {
             type_name: said.type_name().to_owned(),
             from: said.from_name().to_owned(),
@@ -69,8 +70,10 @@ pub(super) fn arguments(ledger: &Ledger, longest: u32) -> Result<MountArguments>
 impl Ask<'_> {
     /// A sync that nobody waits for (A79, A80).
     pub(super) fn sync_later(&self, arg: SyncLaterIn) -> Result<()> {
-        // 1: begin now. 2: at leisure.
-        let mode = if arg.mode == 2 { SyncMode::Lazy } else { SyncMode::NoWait };
+        let mode = match SyncLaterMode::from_number(arg.mode).ok_or(Errno::EINVAL)? {
+            SyncLaterMode::Begin => SyncMode::NoWait,
+            SyncLaterMode::Lazy => SyncMode::Lazy,
+        };
         self.ledger.mount().sync(&self.cx, mode)
     }
 
@@ -132,10 +135,10 @@ mod tests {
         let mut said = MountArguments { max_message: 9000, ..MountArguments::named("a\nb", "") };
         said.root.nodeid = 1;
         said.root.attr.mode = 0o040_755;
-        let read = Arguments::read(said.as_bytes()).unwrap();
+        let read = Arguments::read(said.as_bytes(), 1 << 20).unwrap();
         assert_eq!((read.type_name.as_str(), read.from.as_str(), read.longest), ("a.b", "", 9000));
         said.version += 1;
-        assert_eq!(Arguments::read(said.as_bytes()), Err(Errno::EPROTO));
-        assert_eq!(Arguments::read(b""), Err(Errno::EPROTO));
+        assert_eq!(Arguments::read(said.as_bytes(), 1 << 20), Err(Errno::EPROTO));
+        assert_eq!(Arguments::read(b"", 1 << 20), Err(Errno::EPROTO));
     }
 }

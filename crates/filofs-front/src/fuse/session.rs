@@ -160,8 +160,8 @@ impl Session {
     /// not asked: the mount goes out of sight now and ends with its last use.
     ///
     /// A core is asked to unmount, which it does by force as soon as it has answered (A65);
-    /// lazily, and where it does not know filo's extension, the connection is ended instead, to
-    /// the same effect (A64).
+    /// lazily, where it does not answer, and where it does not know filo's extension, the
+    /// connection is ended instead, to the same effect (A64).
     ///
     /// Errors: [`MountError::Busy`] while it is in use, [`MountError::FileSystem`] with what the
     /// file system says, [`MountError::System`] with what the core says; the mount then goes on.
@@ -172,9 +172,12 @@ impl Session {
             return Ok(());
         }
         if !lazy && crew.dispatch.ledger.terms().longest.is_some() {
-            let asked = self.shared.ask_core(|id| call::unmount(Some(id)));
-            let what = "have the core unmount";
-            return asked.map(drop).map_err(|errno| MountError::System { what, errno });
+            return match self.shared.ask_core(|id| call::unmount(Some(id))) {
+                Ok(_) => Ok(()),
+                // It does not listen, or has just gone.
+                Err(Errno::ETIMEDOUT | Errno::ENXIO) => self.shared.leave(true),
+                Err(errno) => Err(MountError::System { what: "have the core unmount", errno }),
+            };
         }
         if !lazy {
             mount
@@ -187,10 +190,8 @@ impl Session {
     /// What is in force with the core (A10). Errors: EOPNOTSUPP where filo's extension is not
     /// spoken; ENXIO when the session has ended; ETIMEDOUT; EPROTO for an answer that is none.
     pub fn arguments(&self) -> filofs::Result<Arguments> {
-        if self.shared.crew.dispatch.ledger.terms().longest.is_none() {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        Arguments::read(&self.shared.ask_core(call::arguments)?)
+        let longest = self.shared.crew.dispatch.ledger.terms().longest.ok_or(Errno::EOPNOTSUPP)?;
+        Arguments::read(&self.shared.ask_core(call::arguments)?, longest)
     }
 
     /// The last states it was in, oldest first; the last one is that of now (A45).

@@ -1,6 +1,6 @@
 //! The signals that end a mount.
 
-use super::ServeError;
+use super::{Listening, ServeError};
 use filofs_front::fuse::Session;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -21,19 +21,36 @@ impl Endings {
     /// The first one unmounts; when the mount is busy, the next one detaches it, and the process
     /// ends with its last user. A thread of its own waits for them, as long as the process lives.
     /// Errors: [`ServeError::System`].
-    pub fn unmount(mut self, session: &Arc<Session>) -> Result<(), ServeError> {
+    pub fn unmount(self, session: &Arc<Session>) -> Result<(), ServeError> {
         let session = session.clone();
+        self.each(move |lazy| match session.unmount(lazy) {
+            Ok(()) => lazy,
+            Err(e) => {
+                let hint = if lazy { "" } else { "; a second signal detaches it" };
+                log::error!("{e}{hint}");
+                true
+            }
+        })
+    }
+
+    /// The first one stops, and the next one does it without asking. As [`Endings::unmount`].
+    pub fn stop(self, listening: &Arc<Listening>) -> Result<(), ServeError> {
+        let listening = listening.clone();
+        self.each(move |lazy| {
+            listening.stop(lazy);
+            true
+        })
+    }
+
+    /// Calls that for each signal, and tells it what it answered the last time; `false` first.
+    fn each(
+        mut self,
+        mut end: impl FnMut(bool) -> bool + Send + 'static,
+    ) -> Result<(), ServeError> {
         let wait = move || {
             let mut lazy = false;
             for _ in self.0.forever() {
-                match session.unmount(lazy) {
-                    Ok(()) => {}
-                    Err(e) if lazy => log::error!("{e}"),
-                    Err(e) => {
-                        log::error!("{e}; a second signal detaches it");
-                        lazy = true;
-                    }
-                }
+                lazy = end(lazy);
             }
         };
         std::thread::Builder::new()

@@ -4,6 +4,7 @@ use super::CHANNEL;
 use filofs::Errno;
 use filofs_front::fuse::MountError;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// Why a file server does not serve. Its text is one line that says what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +27,23 @@ pub enum ServeError {
     },
     /// There is no mount, or no agreement with the core.
     Mount(MountError),
+    /// Somebody listens at that path already.
+    Taken {
+        /// Which.
+        path: PathBuf,
+    },
+    /// At that path is something that is no socket.
+    NoSocket {
+        /// Which.
+        path: PathBuf,
+    },
+    /// There is no listening at that path.
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
     /// A system call failed that usually does not.
     System {
         /// What was tried.
@@ -43,7 +61,17 @@ impl ServeError {
             ServeError::ByHand { .. } | ServeError::NoNumber { .. } => 1,
             ServeError::NoRoot { .. } => 5,
             ServeError::Mount(error) => error.exit_code(),
+            ServeError::Taken { .. } | ServeError::NoSocket { .. } | ServeError::Socket { .. } => 3,
             ServeError::System { .. } => 4,
+        }
+    }
+
+    pub(super) fn socket(path: &Path, errno: rustix::io::Errno) -> ServeError {
+        let path = path.to_owned();
+        match errno {
+            rustix::io::Errno::ADDRINUSE => ServeError::Taken { path },
+            rustix::io::Errno::EXIST => ServeError::NoSocket { path },
+            errno => ServeError::Socket { path, errno: Errno::from_raw(errno.raw_os_error()) },
         }
     }
 
@@ -75,6 +103,16 @@ impl fmt::Display for ServeError {
             }
             ServeError::NoRoot { errno } => write!(f, "the file system gives no root: {errno}"),
             ServeError::Mount(error) => error.fmt(f),
+            ServeError::Taken { path } => {
+                let path = path.display();
+                write!(f, "socket '{path}': another server listens there; choose another path")
+            }
+            ServeError::NoSocket { path } => {
+                write!(f, "socket '{}': something else is there; take it away", path.display())
+            }
+            ServeError::Socket { path, errno } => {
+                write!(f, "socket '{}': {errno}", path.display())
+            }
             ServeError::System { what, errno } => write!(f, "cannot {what}: {errno}"),
         }
     }

@@ -6,11 +6,12 @@ use filofs_front::fuse::take_descriptor;
 use rustix::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Takes over the channel that the environment names; `None` if it names none. Once: after that
-/// the number is somebody else's.
+/// Takes over the channel that the environment names ([`CHANNEL`]); `None` if it names none. Once:
+/// after that the number is somebody else's. For programs that do not leave that to
+/// [`Server::serve`](super::Server::serve).
 ///
 /// Errors: [`ServeError::NoNumber`]; [`ServeError::Mount`] if the descriptor is not open.
-pub(super) fn channel() -> Result<Option<OwnedFd>, ServeError> {
+pub fn channel() -> Result<Option<OwnedFd>, ServeError> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let Some(value) = std::env::var_os(CHANNEL) else { return Ok(None) };
     if TAKEN.swap(true, Ordering::SeqCst) {

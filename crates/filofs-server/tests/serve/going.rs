@@ -111,3 +111,13 @@ fn without_the_extension_the_end_of_the_channel_is_the_unmount() {
     assert_eq!(core.hear(), None);
     session.wait();
 }
+
+#[test]
+fn a_core_that_does_not_listen_is_left() {
+    // A hang would be worse: without an answer the connection is ended (A64).
+    let (mut core, session, _) = Core::with(Toy::new().0, &Server::new());
+    assert_eq!(session.unmount(false), Ok(()));
+    assert!(matches!(core.hear(), Some(Heard::Call(Some(_), Call::Unmount))));
+    assert_eq!(core.hear(), None);
+    session.wait();
+}

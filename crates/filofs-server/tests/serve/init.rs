@@ -22,7 +22,7 @@ fn a_core_that_knows_the_extension_is_told_the_mounts_arguments() {
     assert_eq!((arguments.magic, arguments.version), (EXTENSION_MAGIC, EXTENSION_VERSION));
     assert_eq!(arguments.flags, MountFlags::OWNS_FILES);
     assert_eq!(arguments.handle_flags, HandleFlags::DYNAMIC);
-    assert_eq!(arguments.handle_size, 128);
+    assert_eq!(arguments.handle_size as usize, filofs::FileHandle::MAX);
     assert_eq!(arguments.max_message, LONGEST);
     assert_eq!(agreed.init.max_write, LONGEST - 4096);
     assert_eq!(arguments.root.nodeid, ROOT_ID);

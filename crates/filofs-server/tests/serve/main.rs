@@ -7,6 +7,8 @@ mod calls;
 mod core;
 mod going;
 mod init;
+mod listens;
+mod other;
 mod program;
 mod sizes;
 mod toy;

@@ -6,6 +6,7 @@ use filofs_wire::abi::{AttrOut, EXTENSION_VERSION, GetattrIn, ROOT_ID};
 use filofs_wire::request::Operation;
 use rustix::fd::OwnedFd;
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 struct Hello;
@@ -41,18 +42,31 @@ fn serve() {
 }
 
 /// The server; killed with the value.
-struct Program(Child);
+pub(crate) struct Program(Child);
 
 impl Program {
-    /// With that end of a channel as descriptor 5, if it has one, and more for the environment.
+    /// This test program, with that end of a channel as descriptor 5, if it has one, and more for
+    /// the environment.
     fn start(channel: Option<OwnedFd>, set: impl FnOnce(&mut Command)) -> Program {
         let this = std::env::current_exe().unwrap();
+        Program::command(channel, &this, |command| {
+            command.args(["program::serve", "--exact", "--nocapture", "--test-threads=1"]);
+            command.env("FILO_TEST_SERVES", "1");
+            set(command);
+        })
+    }
+
+    /// Any program.
+    pub(crate) fn command(
+        channel: Option<OwnedFd>,
+        program: &Path,
+        set: impl FnOnce(&mut Command),
+    ) -> Program {
         let mut command = Command::new("/bin/sh");
         // Nothing of other tests is inherited: the channel comes as standard input.
-        command.args(["-c", "exec 5<&0 </dev/null; exec \"$@\"", "sh"]).arg(this);
-        command.args(["program::serve", "--exact", "--nocapture", "--test-threads=1"]);
-        command.env("FILO_TEST_SERVES", "1").stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(["-c", "exec 5<&0 </dev/null; exec \"$@\"", "sh"]).arg(program);
         command.stdin(channel.map_or(Stdio::null(), Stdio::from));
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         set(&mut command);
         Program(command.spawn().unwrap())
     }

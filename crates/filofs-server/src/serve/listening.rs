@@ -1,0 +1,213 @@
+//! `Listening`: a file server that waits for cores to connect.
+
+use super::socket::Socket;
+use super::{ServeError, Server};
+use filofs::{FileSystem, locked};
+use filofs_front::fuse::Session;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A file server that listens: each core that connects gets a mount of its own. Dropped, it
+/// stops.
+#[derive(Debug)]
+pub struct Listening(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    socket: Socket,
+    server: Server,
+    /// Who else than root may connect.
+    uid: u32,
+    connections: AtomicUsize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sessions: Vec<Arc<Session>>,
+    /// It was stopped, lazily or not.
+    stopped: Option<bool>,
+    /// The thread that lets cores in has left.
+    closed: bool,
+}
+
+impl Listening {
+    /// Most cores that are served at once: others are turned away.
+    pub const MOST: usize = 64;
+    /// How long a core may take to say its first word.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    /// How long to wait where the process has no descriptor left for another core.
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    pub(super) fn start<F: FileSystem + 'static>(
+        server: Server,
+        path: &Path,
+        make: impl FnMut() -> filofs::Result<F> + Send + 'static,
+    ) -> Result<Listening, ServeError> {
+        let me = rustix::process::geteuid().as_raw();
+        let uid = server.peer.unwrap_or(me);
+        // Who may connect is decided by who connects, so that another user's core finds the way.
+        let socket = Socket::listen(path, if uid == me { 0o600 } else { 0o666 })?;
+        let shared = Arc::new(Shared {
+            socket,
+            server,
+            uid,
+            connections: AtomicUsize::new(0),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let door = shared.clone();
+        thread::Builder::new()
+            .name("filo-door".into())
+            .spawn(move || door.let_in(make))
+            .map_err(|error| ServeError::system("start a thread", &error))?;
+        Ok(Listening(shared))
+    }
+
+    /// How many cores are being served, or about to be.
+    pub fn connections(&self) -> usize {
+        self.0.connections.load(SeqCst)
+    }
+
+    /// Stops: nobody is let in any more, the socket's file goes, and cores are asked to unmount;
+    /// lazily, their connections are ended. From any thread.
+    pub fn stop(&self, lazy: bool) {
+        let sessions = {
+            let mut state = locked(&self.0.state);
+            state.stopped = Some(lazy);
+            state.sessions.clone()
+        };
+        self.0.socket.close();
+        thread::scope(|scope| {
+            for session in &sessions {
+                // At once, since each core may take its time.
+                let spawned = thread::Builder::new().spawn_scoped(scope, || leave(session, lazy));
+                if spawned.is_err() {
+                    leave(session, true);
+                }
+            }
+        });
+    }
+
+    /// Blocks until it was stopped and the last core is gone.
+    pub fn wait(&self) {
+        let shared = &*self.0;
+        let mut state = locked(&shared.state);
+        while !state.closed || shared.connections.load(SeqCst) > 0 {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.stop(true);
+    }
+}
+
+impl Shared {
+    /// The life of the thread at the door.
+    fn let_in<F: FileSystem + 'static>(
+        self: &Arc<Self>,
+        mut make: impl FnMut() -> filofs::Result<F>,
+    ) {
+        while !self.stopped() {
+            match self.socket.accept() {
+                Ok(core) if self.may_enter(&core) => match make() {
+                    Ok(fs) => self.serve(fs, core),
+                    Err(errno) => log::error!("no file system for a core: {errno}"),
+                },
+                Ok(_) | Err(Errno::CONNABORTED | Errno::INTR) => {}
+                Err(_) if self.stopped() => break,
+                Err(errno) => {
+                    log::error!("cannot let a core in: {errno}");
+                    thread::sleep(Listening::PAUSE);
+                }
+            }
+        }
+        locked(&self.state).closed = true;
+        self.changed.notify_all();
+    }
+
+    fn stopped(&self) -> bool {
+        locked(&self.state).stopped.is_some()
+    }
+
+    fn may_enter(&self, core: &OwnedFd) -> bool {
+        let uid = socket_peercred(core).map(|cred| cred.uid.as_raw());
+        let known = uid.is_ok_and(|uid| uid == 0 || uid == self.uid);
+        if !known {
+            log::warn!("user {uid:?} wants to be served, and may not");
+        }
+        let room = self.connections.load(SeqCst) < Listening::MOST;
+        if !room {
+            log::warn!("{} cores are being served: no more", Listening::MOST);
+        }
+        known && room
+    }
+
+    /// Serves one core, by a thread of its own.
+    fn serve(self: &Arc<Self>, fs: impl FileSystem + 'static, core: OwnedFd) {
+        self.connections.fetch_add(1, SeqCst);
+        let guest = Guest(self.clone());
+        let spawned = thread::Builder::new().name("filo-core".into()).spawn(move || {
+            if !speaks(&core) {
+                return log::warn!("a core has connected and says nothing");
+            }
+            match guest.0.server.over(fs, core) {
+                Ok(session) => guest.stay(&Arc::new(session)),
+                Err(error) => log::error!("{error}"),
+            }
+        });
+        if let Err(error) = spawned {
+            log::error!("no thread to serve a core: {error}");
+        }
+    }
+}
+
+/// One core while it is being served; counted out when it goes, however it does.
+struct Guest(Arc<Shared>);
+
+impl Guest {
+    fn stay(&self, session: &Arc<Session>) {
+        let stopped = {
+            let mut state = locked(&self.0.state);
+            state.sessions.push(session.clone());
+            state.stopped
+        };
+        // Who stopped it meanwhile did not see this one.
+        if let Some(lazy) = stopped {
+            leave(session, lazy);
+        }
+        session.wait();
+        locked(&self.0.state).sessions.retain(|other| !Arc::ptr_eq(other, session));
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _state = locked(&self.0.state);
+        self.0.connections.fetch_sub(1, SeqCst);
+        self.0.changed.notify_all();
+    }
+}
+
+fn leave(session: &Session, lazy: bool) {
+    if let Err(error) = session.unmount(lazy) {
+        log::warn!("{error}");
+    }
+}
+
+/// Whether the core says something in time, or goes.
+fn speaks(core: &OwnedFd) -> bool {
+    let at_most = Timespec::try_from(Listening::PATIENCE).ok();
+    poll(&mut [PollFd::new(core, PollFlags::IN)], at_most.as_ref()).is_ok_and(|ready| ready > 0)
+}
