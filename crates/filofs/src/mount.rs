@@ -156,9 +156,10 @@ impl Mount {
 
     /// Unmounts: busy, then the question, then death (A46).
     ///
-    /// Errors: EBUSY while files are open, without the file system being asked (A47); what the
-    /// file system answers, when it refuses (A54); both only without FORCE. The mount then goes
-    /// on. A mount that is dying already is Ok (A51).
+    /// Errors: EBUSY while files are open, without the file system being asked (A47); what it
+    /// answers to the last sync, and then it is not asked either; what it answers when it refuses
+    /// (A54); all only without FORCE. The mount then goes on. A mount that is dying already, or
+    /// whose file system has gone (ENXIO), is Ok (A51).
     pub fn unmount_now(&self, cx: &Context<'_>, flags: UnmountFlags) -> Result<()> {
         if self.state() == MountState::Dying {
             return Ok(());
@@ -171,11 +172,15 @@ impl Mount {
             if force {
                 self.release_all(cx);
             }
-            let synced = self.sync(cx, SyncMode::Wait);
-            if let Err(errno) = self.unmount(cx, flags).and(synced)
-                && !force
-            {
-                return Err(errno);
+            let agreed = match self.sync(cx, SyncMode::Wait) {
+                Err(errno) if !force => Err(errno),
+                _ => self.unmount(cx, flags),
+            };
+            match agreed {
+                // It has gone meanwhile: by itself, or somebody else unmounts (A51, A66).
+                Ok(()) | Err(Errno::ENXIO) => {}
+                Err(_) if force => {}
+                Err(errno) => return Err(errno),
             }
             // Without force nothing was open when we looked; what was opened since goes only now
             // that the file system has agreed.

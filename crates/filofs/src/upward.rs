@@ -20,11 +20,18 @@ pub struct Upward(Arc<Post>);
 pub struct Notices(Arc<Post>);
 
 /// A notice on its way, to be answered. Dropped without an answer, it is answered ENXIO.
-#[derive(Debug)]
 pub struct Delivery {
     notice: Notice,
-    /// For whom the sender waits; none if it does not.
-    sender: Option<Arc<Sender>>,
+    asker: Asker,
+}
+
+/// Who wants the answer to a notice.
+enum Asker {
+    Nobody,
+    /// Somebody who waits for it.
+    Waits(Arc<Sender>),
+    /// Somebody who left word what to do with it.
+    Then(Box<dyn FnOnce(Result<()>) + Send>),
 }
 
 #[derive(Debug, Default)]
@@ -90,9 +97,19 @@ impl Upward {
         if queue.closed {
             return;
         }
-        queue.push(Delivery { notice, sender: None });
+        queue.push(Delivery { notice, asker: Asker::Nobody });
         drop(queue);
         self.0.came.notify_one();
+    }
+
+    /// Sends, without waiting; the answer goes to `then`, which is run by whoever answers, and
+    /// must not wait for anything. It is run in any case, here and now if there is no listener
+    /// (ENXIO) or too many answers are awaited already (EAGAIN).
+    pub fn send_then(&self, notice: Notice, then: impl FnOnce(Result<()>) + Send + 'static) {
+        match self.enter(Delivery { notice, asker: Asker::Then(Box::new(then)) }) {
+            Ok(()) => self.0.came.notify_one(),
+            Err((errno, delivery)) => delivery.answer(Err(errno)),
+        }
     }
 
     /// Sends, and waits for the answer: what the front end's client said.
@@ -107,22 +124,30 @@ impl Upward {
     pub fn deliver(&self, cx: &Context<'_>, notice: Notice) -> Result<()> {
         let sender =
             Arc::new(Sender { thread: std::thread::current(), state: Mutex::new(Wait::Waits) });
-        {
-            let mut queue = locked(&self.0.queue);
-            if queue.closed {
-                return Err(Errno::ENXIO);
-            }
-            if queue.waiting.len() - queue.loose >= Self::MOST {
-                return Err(Errno::EAGAIN);
-            }
-            let at_once = queue.answers_at_once;
-            queue.push(Delivery { notice, sender: Some(sender.clone()).filter(|_| !at_once) });
-            if at_once {
-                return Ok(());
-            }
-        }
+        let delivery = Delivery { notice, asker: Asker::Waits(sender.clone()) };
+        self.enter(delivery).map_err(|(errno, _)| errno)?;
         self.0.came.notify_one();
         sender.wait(cx)
+    }
+
+    /// Queues a notice whose answer is wanted, or has it answered at once where that is the way.
+    fn enter(&self, mut delivery: Delivery) -> std::result::Result<(), (Errno, Delivery)> {
+        let mut queue = locked(&self.0.queue);
+        if queue.closed {
+            return Err((Errno::ENXIO, delivery));
+        }
+        if queue.waiting.len() - queue.loose >= Self::MOST {
+            return Err((Errno::EAGAIN, delivery));
+        }
+        if queue.answers_at_once {
+            let asker = std::mem::replace(&mut delivery.asker, Asker::Nobody);
+            queue.push(delivery);
+            drop(queue);
+            asker.say(Ok(()));
+        } else {
+            queue.push(delivery);
+        }
+        Ok(())
     }
 
     /// Nobody listens any more: what was not delivered is answered ENXIO (A63), and what is sent
@@ -138,7 +163,7 @@ impl Notices {
         let mut queue = locked(&self.0.queue);
         loop {
             if let Some(delivery) = queue.waiting.pop_front() {
-                queue.loose -= usize::from(delivery.sender.is_none());
+                queue.loose -= usize::from(delivery.is_loose());
                 return Some(delivery);
             }
             if queue.closed {
@@ -178,27 +203,53 @@ impl Delivery {
 
     /// Whether somebody waits for the answer, still.
     pub fn is_awaited(&self) -> bool {
-        self.sender.as_ref().is_some_and(|sender| *locked(&sender.state) == Wait::Waits)
+        match &self.asker {
+            Asker::Nobody => false,
+            Asker::Waits(sender) => *locked(&sender.state) == Wait::Waits,
+            Asker::Then(_) => true,
+        }
     }
 
     /// Answers it.
-    pub fn answer(self, answer: Result<()>) {
+    pub fn answer(mut self, answer: Result<()>) {
         self.say(answer);
     }
 
-    fn say(&self, answer: Result<()>) {
-        let Some(sender) = &self.sender else { return };
-        let mut state = locked(&sender.state);
-        if *state == Wait::Waits {
-            *state = Wait::Answered(answer);
-            sender.thread.unpark();
-        }
+    /// Nobody wanted an answer when it was sent.
+    const fn is_loose(&self) -> bool {
+        matches!(self.asker, Asker::Nobody)
+    }
+
+    fn say(&mut self, answer: Result<()>) {
+        std::mem::replace(&mut self.asker, Asker::Nobody).say(answer);
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
         self.say(Err(Errno::ENXIO));
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, awaited: {}", self.notice, self.is_awaited())
+    }
+}
+
+impl Asker {
+    fn say(self, answer: Result<()>) {
+        match self {
+            Asker::Nobody => {}
+            Asker::Waits(sender) => {
+                let mut state = locked(&sender.state);
+                if *state == Wait::Waits {
+                    *state = Wait::Answered(answer);
+                    sender.thread.unpark();
+                }
+            }
+            Asker::Then(then) => then(answer),
+        }
     }
 }
 
@@ -237,17 +288,17 @@ impl Post {
 
 impl Queue {
     fn push(&mut self, delivery: Delivery) {
-        self.loose += usize::from(delivery.sender.is_none());
+        self.loose += usize::from(delivery.is_loose());
         self.waiting.push_back(delivery);
         if self.loose > Upward::MOST {
             let (loose, awaited): (VecDeque<_>, VecDeque<_>) =
-                self.waiting.drain(..).partition(|delivery| delivery.sender.is_none());
+                self.waiting.drain(..).partition(Delivery::is_loose);
             self.waiting = awaited;
             let few = collapse(loose.iter().map(Delivery::notice), Upward::MOST / 2);
             self.loose = few.len();
             // Before those that somebody waits for, which may have been sent after them.
             for notice in few.into_iter().rev() {
-                self.waiting.push_front(Delivery { notice, sender: None });
+                self.waiting.push_front(Delivery { notice, asker: Asker::Nobody });
             }
         }
     }
@@ -310,6 +361,34 @@ mod tests {
         listener.join().unwrap();
         // A123: nobody listens any more.
         assert_eq!(up.deliver(&cx, Notice::AllNames), Err(Errno::ENXIO));
+    }
+
+    #[test]
+    fn an_answer_is_done_with_as_was_said() {
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let ask = |up: &Upward| {
+            let answers = answers.clone();
+            up.send_then(Notice::AllNames, move |answer| locked(&answers).push(answer));
+        };
+        let (up, notices) = Upward::channel();
+        ask(&up);
+        ask(&up);
+        let delivery = notices.recv().unwrap();
+        assert!(delivery.is_awaited());
+        delivery.answer(Err(Errno::ENOENT));
+        // Not delivered before the end, and sent after it.
+        drop(notices);
+        ask(&up);
+        let (up, notices) = Upward::without_caches();
+        ask(&up);
+        assert_eq!(notices.take(), [Notice::AllNames]);
+        let (up, _notices) = Upward::channel();
+        for _ in 0..=Upward::MOST {
+            ask(&up);
+        }
+        let expected =
+            [Err(Errno::ENOENT), Err(Errno::ENXIO), Err(Errno::ENXIO), Ok(()), Err(Errno::EAGAIN)];
+        assert_eq!(*locked(&answers), expected);
     }
 
     #[test]

@@ -1,0 +1,9 @@
+//! The core's side of a file server, seen by a server that a test plays.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
+
+mod handles;
+mod missing;
+mod mounting;
+mod script;
+mod unmounting;
