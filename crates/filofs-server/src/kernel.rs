@@ -21,17 +21,25 @@ mod files;
 mod frame;
 mod handles;
 mod handshake;
+mod late;
 mod life;
 mod link;
 mod listing;
 mod locks;
 mod names;
-mod park;
+mod outbox;
+mod parking;
 mod remote;
 mod server;
 mod told;
 mod whole;
 mod worker;
+
+/// What the parking is made of: other threads in its model.
+mod sync {
+    pub(super) use std::sync::{Mutex, MutexGuard};
+    pub(super) use std::thread::{Thread, current};
+}
 
 use crate::channel::Channel;
 use filofs::{
