@@ -298,3 +298,19 @@ fn a_watcher_that_reads_now_and_then_loses_nobody() {
         assert_eq!(caller.join().unwrap(), End::Answered);
     });
 }
+
+#[test]
+fn all_are_let_in_for_whom_there_is_room() {
+    model(|| {
+        let (lot, wire) = lot(2);
+        assert_eq!((lot.enter(2, 2), lot.enter(4, 4)), (Entry::Entered, Entry::Entered));
+        let long = caller(&lot, &wire, 6, false);
+        let short = caller(&lot, &wire, 8, true);
+        for unique in [2, 4] {
+            assert!(matches!(lot.deliver(unique, unique), Delivered::Waiter));
+        }
+        assert_eq!(short.join().unwrap(), End::Answered);
+        wire.answer(6);
+        assert_eq!(long.join().unwrap(), End::Answered);
+    });
+}
