@@ -127,6 +127,11 @@ impl KernelHalf {
         self.server.connection().lies()
     }
 
+    /// How many requests have no answer, those included whose callers have given up.
+    pub fn outstanding(&self) -> usize {
+        self.server.connection().outstanding()
+    }
+
     /// How many nodes of the server's are held.
     pub fn nodes(&self) -> usize {
         self.server.nodes.len()

@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
+use zerocopy::FromBytes;
 
 /// Requests to one file server, and what comes back.
 pub(super) struct Connection {
@@ -199,7 +200,7 @@ impl Connection {
             Outcome::Died => return Err(Fault::Died),
         };
         let Ok(Incoming::Reply { error, body, .. }) = self.parse(&frame) else {
-            return Err(Errno::EPROTO.into()); // it was parsed once already
+            return Err(self.lie(opcode, 0, nodeid, "a message that is none"));
         };
         let opens =
             matches!(opcode, Opcode::Open | Opcode::Opendir | Opcode::Create | Opcode::Tmpfile);
@@ -477,7 +478,8 @@ impl Connection {
                 return false;
             }
             Arrival::Unfit => {
-                self.bad_message("longer than was agreed on, or with too many descriptors");
+                frame.cut(size_of::<OutHeader>());
+                self.bad_answer(frame, "a message longer than was agreed on, or with descriptors");
                 return true;
             }
         };
@@ -486,7 +488,7 @@ impl Connection {
             dump.received(frame.bytes(), self.dialect());
         }
         match self.parse(&frame) {
-            Err(bad) => self.bad_message(&format!("a {bad}")),
+            Err(bad) => self.bad_answer(frame, &format!("a {bad}")),
             Ok(Incoming::Reply { unique, .. }) => self.deliver(unique, frame, descriptor),
             Ok(_) => self.hand_over(Unasked::Message(frame)),
         }
@@ -510,6 +512,18 @@ impl Connection {
     fn hand_over(&self, unasked: Unasked) {
         if let Err(TrySendError::Full(_)) = self.worker.try_send(unasked) {
             self.bad_message("so many messages that nobody asked for that one was dropped");
+        }
+    }
+
+    /// A message that is none. If it begins as the answer to a request, that is over.
+    fn bad_answer(&self, mut frame: Frame, text: &str) {
+        let header = OutHeader::read_from_prefix(frame.bytes());
+        let unique = header.map_or(0, |(header, _)| header.unique);
+        if self.parking.awaits(unique) {
+            frame.cut(0);
+            self.deliver(unique, frame, None);
+        } else {
+            self.bad_message(text);
         }
     }
 
