@@ -21,17 +21,25 @@ mod files;
 mod frame;
 mod handles;
 mod handshake;
+mod late;
 mod life;
 mod link;
 mod listing;
 mod locks;
 mod names;
-mod park;
+mod outbox;
+mod parking;
 mod remote;
 mod server;
 mod told;
 mod whole;
 mod worker;
+
+/// What the parking is made of: other threads in its model.
+mod sync {
+    pub(super) use std::sync::{Mutex, MutexGuard};
+    pub(super) use std::thread::{Thread, current};
+}
 
 use crate::channel::Channel;
 use filofs::{
@@ -117,6 +125,11 @@ impl KernelHalf {
     /// How often the server answered what no server may.
     pub fn lies(&self) -> u64 {
         self.server.connection().lies()
+    }
+
+    /// How many requests have no answer, those included whose callers have given up.
+    pub fn outstanding(&self) -> usize {
+        self.server.connection().outstanding()
     }
 
     /// How many nodes of the server's are held.

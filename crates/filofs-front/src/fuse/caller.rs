@@ -90,20 +90,39 @@ fn of_core(answer: filofs::Result<Vec<u8>>) -> Vec<Gid> {
     groups.iter().map(|bytes| Gid(u32::from_ne_bytes(*bytes))).collect()
 }
 
+/// Whether a signal waits for the thread, and is let through, that tells it to stop: SIGHUP,
+/// SIGINT, SIGQUIT, SIGKILL or SIGTERM. True for one that cannot be seen: then any signal counts.
+pub(super) fn is_told_to_stop(thread: u32) -> bool {
+    const STOPPING: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 14;
+    let status = status(thread);
+    let set = |name| u64::from_str_radix(line(&status, name).trim(), 16).ok();
+    let (own, shared, blocked) = (set("SigPnd:"), set("ShdPnd:"), set("SigBlk:"));
+    let (Some(own), Some(shared), Some(blocked)) = (own, shared, blocked) else { return true };
+    (own | shared) & !blocked & STOPPING != 0
+}
+
 /// The groups of a thread; none if it is gone.
 fn of_thread(thread: u32) -> Vec<Gid> {
     let line = status_line(thread, "Groups:");
     line.split_ascii_whitespace().filter_map(|gid| gid.parse().ok()).map(Gid).collect()
 }
 
-/// A line of what /proc shows of a thread, proc_pid_status(5); empty if there is none.
+/// A line of what /proc shows of a thread; empty if there is none.
 fn status_line(thread: u32, name: &str) -> String {
+    line(&status(thread), name).to_owned()
+}
+
+/// What /proc shows of a thread, proc_pid_status(5); empty if it cannot be seen.
+fn status(thread: u32) -> String {
     if thread == 0 {
         return String::new();
     }
     // A thread has a directory of its own in /proc, although listing /proc does not show it.
-    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
-    status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned()
+    std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default()
+}
+
+fn line<'s>(status: &'s str, name: &str) -> &'s str {
+    status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default()
 }
 
 #[cfg(test)]

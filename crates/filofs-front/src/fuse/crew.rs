@@ -333,7 +333,7 @@ impl Crew {
     /// Answers those who were killed while they wait for an operation that does not end. Linux
     /// keeps them until then, whatever has killed them.
     fn release_the_dying(&self) {
-        for unique in self.flights().claim_the_dying() {
+        for unique in self.flights().tend() {
             log::warn!("request {unique}: its caller was killed and the operation goes on");
             let eintr = ReplyErrno::or_eproto(Errno::EINTR.raw());
             self.device.send(reply::error(unique, eintr).as_bytes(), &[]);

@@ -7,7 +7,7 @@ use super::caller::{Caller, Source};
 use super::calls::Calls;
 use super::complaint::{Complaint, Complaints, Desk};
 use super::device::Outlet;
-use super::flight::Flight;
+use super::flight::{Flight, Yields};
 use super::ledger::Ledger;
 use super::life::{Life, ServeState};
 use filofs::{Context, Errno, FileSystem, Gid, Pid, RequestId, Result, Uid, UnmountFlags};
@@ -116,7 +116,7 @@ impl Dispatch {
         // A core lets its callers go by itself, and their numbers need not be ours.
         let waits_alone = !is_for_all(&request.operation) && !request_of_core;
         let caller = if waits_alone { request.header.pid } else { 0 };
-        self.ledger.flights.begin(flight, unique, caller);
+        self.ledger.flights.begin(flight, unique, caller, self.yields(&request.operation));
         let answer = Answer::new(outlet, unique, Some(flight));
         // No message is longer than was agreed on (A23).
         let room = window.len().min(self.ledger.terms().payload);
@@ -189,6 +189,16 @@ impl Dispatch {
         self.life.enter(ServeState::Unmounted);
         ask.answer.empty();
         Ok(())
+    }
+
+    /// Which signals end it. A core that speaks the extension has decided that already.
+    fn yields(&self, operation: &Operation<'_>) -> Yields {
+        let decided = self.ledger.terms().dialect.is_extended();
+        if decided || matches!(operation, Operation::Setlkw { .. }) {
+            Yields::ToAny
+        } else {
+            Yields::ToStopping
+        }
     }
 
     /// Whether `allow_root` keeps the caller out. What is open already, and what the kernel does

@@ -1,6 +1,6 @@
 //! `Flight`: one request being worked on; `Flights`: all of them.
 
-use super::caller::is_dying;
+use super::caller::{is_dying, is_told_to_stop};
 use filofs::{Cancel, locked};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -23,6 +23,22 @@ struct State {
     looks: u32,
     /// Somebody answers it, or has.
     claimed: bool,
+    /// What a signal of the caller's does to it.
+    yields: Yields,
+    /// A signal has come, but none that ends it.
+    signalled: bool,
+}
+
+/// Which signals end a request that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) enum Yields {
+    /// Those by which a user or the system tells a program to stop: SIGINT, SIGTERM, SIGKILL,
+    /// SIGHUP and SIGQUIT, as with an interruptible NFS mount (C.3). No program expects EINTR of a
+    /// file because a child or a timer of its own has come to an end.
+    #[default]
+    ToStopping,
+    /// Any that is caught: fcntl(2) and flock(2) of whoever waits for a lock.
+    ToAny,
 }
 
 impl Flight {
@@ -81,8 +97,8 @@ impl Flights {
     }
 
     /// A request begins, asked by that thread.
-    pub(super) fn begin(&self, flight: &Flight, unique: u64, thread: u32) {
-        *locked(&flight.state) = State { unique, thread, ..State::default() };
+    pub(super) fn begin(&self, flight: &Flight, unique: u64, thread: u32, yields: Yields) {
+        *locked(&flight.state) = State { unique, thread, yields, ..State::default() };
         // Either the end finds it begun, or it finds the end.
         if self.over.load(SeqCst) {
             flight.cancel.cancel();
@@ -101,19 +117,32 @@ impl Flights {
         locked(&self.all).retain(|other| !Arc::ptr_eq(other, flight));
     }
 
-    /// Cancels that request. False when nobody works on it: not yet, or not any more.
+    /// A signal has come for the caller of that request: cancels it, if the signal is one to which
+    /// the request yields. Linux tells of the first signal alone; the steward looks for later ones
+    /// ([`Flights::tend`]). False when nobody works on it: not yet, or not any more.
     pub(super) fn interrupt(&self, wanted: u64) -> bool {
         if wanted == 0 {
             return false; // what rests has that number
         }
-        for flight in locked(&self.all).iter() {
-            let state = locked(&flight.state);
-            if state.unique == wanted {
-                flight.cancel.cancel();
-                return true;
-            }
+        let Some((flight, seen)) = self.find(wanted) else { return false };
+        // /proc is read with nothing locked.
+        let ends = seen.yields == Yields::ToAny || is_told_to_stop(seen.thread);
+        let mut state = locked(&flight.state);
+        if state.unique != wanted {
+            return false;
         }
-        false
+        state.signalled = true;
+        if ends {
+            flight.cancel.cancel();
+        }
+        true
+    }
+
+    fn find(&self, unique: u64) -> Option<(Arc<Flight>, State)> {
+        locked(&self.all).iter().find_map(|flight| {
+            let state = *locked(&flight.state);
+            (state.unique == unique).then(|| (flight.clone(), state))
+        })
     }
 
     /// Cancels all, and those that begin from now on: the connection has ended, and their callers
@@ -139,9 +168,9 @@ impl Flights {
     /// says later is swallowed, and taken back. They are cancelled too, so that an operation that
     /// does look ends, and its worker is free.
     ///
-    /// A caller that merely caught a signal is left to wait: programs do not expect EINTR of a
-    /// file. A request is looked at from the third call of this on.
-    pub(super) fn claim_the_dying(&self) -> Vec<u64> {
+    /// A caller that merely caught a signal is left to wait, unless that tells it to stop: then its
+    /// operation is cancelled. A request is looked at from the third call of this on.
+    pub(super) fn tend(&self) -> Vec<u64> {
         let mut long = Vec::new();
         for flight in locked(&self.all).iter() {
             let mut state = locked(&flight.state);
@@ -149,6 +178,14 @@ impl Flights {
                 state.looks = state.looks.saturating_add(1);
                 if state.looks >= State::PATIENCE {
                     long.push((flight.clone(), *state));
+                }
+            }
+        }
+        for (flight, seen) in &long {
+            if seen.signalled && is_told_to_stop(seen.thread) {
+                let state = locked(&flight.state);
+                if state.unique == seen.unique {
+                    flight.cancel.cancel();
                 }
             }
         }
@@ -182,8 +219,8 @@ mod tests {
     fn an_interrupt_reaches_its_request_and_no_other() {
         let flights = Flights::new(8);
         let (a, b) = (flights.join(), flights.join());
-        flights.begin(&a, 10, 0);
-        flights.begin(&b, 12, 0);
+        flights.begin(&a, 10, 0, Yields::ToAny);
+        flights.begin(&b, 12, 0, Yields::ToAny);
         assert!(flights.interrupt(12));
         assert!(b.cancel.is_cancelled() && !a.cancel.is_cancelled());
         b.end();
@@ -199,10 +236,10 @@ mod tests {
     fn what_begins_after_the_end_is_cancelled_too() {
         let flights = Flights::new(8);
         let (early, late) = (flights.join(), flights.join());
-        flights.begin(&early, 10, 0);
+        flights.begin(&early, 10, 0, Yields::ToAny);
         flights.interrupt_all();
         assert!(early.cancel.is_cancelled() && !late.cancel.is_cancelled());
-        flights.begin(&late, 12, 0);
+        flights.begin(&late, 12, 0, Yields::ToAny);
         assert!(late.cancel.is_cancelled());
     }
 
@@ -222,19 +259,39 @@ mod tests {
         let flights = Flights::new(8);
         let flight = flights.join();
         let me = rustix::thread::gettid().as_raw_nonzero().get() as u32;
-        flights.begin(&flight, 10, me);
+        flights.begin(&flight, 10, me, Yields::ToStopping);
         assert!(flights.aloft());
         for _ in 0..5 {
-            assert_eq!(flights.claim_the_dying(), []);
+            assert_eq!(flights.tend(), []);
         }
         assert!(flight.claim() && !flight.claim(), "answered once");
         assert!(!flights.aloft());
         // A thread that is gone altogether waits for nothing.
-        flights.begin(&flight, 12, u32::MAX);
+        flights.begin(&flight, 12, u32::MAX, Yields::ToStopping);
         for _ in 0..5 {
-            assert_eq!(flights.claim_the_dying(), []);
+            assert_eq!(flights.tend(), []);
         }
         flight.end();
         assert!(!flights.aloft());
+    }
+
+    #[test]
+    fn a_signal_that_does_not_tell_to_stop_ends_a_wait_for_a_lock_and_nothing_else() {
+        let flights = Flights::new(8);
+        let flight = flights.join();
+        let me = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+        for (yields, ends) in [(Yields::ToStopping, false), (Yields::ToAny, true)] {
+            flights.begin(&flight, 10, me, yields);
+            assert!(flights.interrupt(10), "it is known");
+            assert_eq!(flight.cancel.is_cancelled(), ends, "{yields:?}");
+            for _ in 0..5 {
+                assert_eq!(flights.tend(), []);
+            }
+            assert_eq!(flight.cancel.is_cancelled(), ends, "{yields:?}");
+            flight.end();
+        }
+        // Of a caller who cannot be looked at any signal is taken for one that does.
+        flights.begin(&flight, 12, 0, Yields::ToStopping);
+        assert!(flights.interrupt(12) && flight.cancel.is_cancelled());
     }
 }

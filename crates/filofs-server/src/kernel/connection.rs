@@ -1,9 +1,12 @@
 //! `Connection`: requests to one file server and what comes back.
 //!
 //! Many callers may wait at once, and nobody is needed between a caller and its answer: of those
-//! who wait one reads the channel, for all. An answer of another's is left with that other
-//! ([`Park`]), who is woken; when the one who reads has its own, it wakes one of the rest to go on.
-//! While nobody waits, a watcher reads: notifications, calls, the end.
+//! who wait one reads the channel, for all ([`Parking`]). While nobody waits, a watcher reads:
+//! notifications, calls, the end.
+//!
+//! Requests are sent in the order in which they came. Who finds no room stands in line, and is
+//! not seen by the server if it gives up there. What nobody waits for is kept until there is room
+//! ([`Outbox`]).
 //!
 //! What the server says unasked is never acted on by whoever reads it: that thread may hold what
 //! the act needs (A121). It is handed to the worker.
@@ -11,7 +14,9 @@
 use super::dump::Dump;
 use super::fault::{Answer, Fault};
 use super::frame::{Frame, Frames};
-use super::park::{Entry, Outcome, Owner, Park, Parks};
+use super::late::{self, Asked};
+use super::outbox::Outbox;
+use super::parking::{Delivered, Entry, Outcome, Parking};
 use crate::channel::{Arrival, Channel, Unsent};
 use filofs::{Context, Errno, locked};
 use filofs_wire::abi::{
@@ -28,6 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
+use zerocopy::FromBytes;
 
 /// Requests to one file server, and what comes back.
 pub(super) struct Connection {
@@ -40,9 +46,10 @@ pub(super) struct Connection {
     /// The largest message in bytes, either way.
     most: AtomicUsize,
     frames: Arc<Frames>,
-    parks: Mutex<Parks>,
-    /// Somebody reads the channel.
-    led: AtomicBool,
+    parking: Parking<Asked, Came>,
+    outbox: Mutex<Outbox>,
+    /// There is something in the outbox.
+    owed: AtomicBool,
     /// The id of the next request: even, as an INTERRUPT has the odd one after its request's.
     next: AtomicU64,
     worker: SyncSender<Unasked>,
@@ -55,18 +62,17 @@ pub(super) struct Connection {
 pub(super) enum Unasked {
     /// A notification or call.
     Message(Frame),
-    /// The answer to a request whose caller has given up.
-    Late(Opcode, Frame, Option<OwnedFd>),
     /// The server is gone.
     End,
 }
+
+/// A message, and a descriptor that came with it.
+type Came = (Frame, Option<OwnedFd>);
 
 /// A successful answer.
 #[derive(Debug)]
 pub(super) struct Reply {
     frame: Frame,
-    /// What came with it.
-    pub(super) descriptor: Option<OwnedFd>,
 }
 
 impl Reply {
@@ -82,22 +88,21 @@ struct Message<'d> {
     tail: &'d [u8],
 }
 
-/// The right to read the channel. One at a time; giving it up wakes the next.
-struct Lead<'a>(&'a Connection);
-
-impl Drop for Lead<'_> {
-    fn drop(&mut self) {
-        self.0.led.store(false, Ordering::SeqCst);
-        locked(&self.0.parks).wake_one();
-    }
-}
-
 impl Connection {
     /// How often somebody who waits for a message looks whether it should still wait.
     const GLANCE: Duration = Duration::from_millis(20);
 
     /// How often somebody who is to be woken looks by itself.
     const NAP: Duration = Duration::from_secs(1);
+
+    /// Most requests on their way to one server, those given up included.
+    const MOST: usize = 512;
+
+    /// Most messages that are read between two looks at one's own business.
+    const MOST_AT_ONCE: usize = 64;
+
+    /// Most lies that are logged one by one; of more, every so many.
+    const MOST_LOGGED: u64 = 100;
 
     /// Over a channel; what comes unasked goes to `worker`.
     pub(super) fn new(
@@ -116,8 +121,9 @@ impl Connection {
             lacking: OnceLock::new(),
             most: AtomicUsize::new(most),
             frames: Frames::new(most),
-            parks: Mutex::default(),
-            led: AtomicBool::new(false),
+            parking: Parking::new(Self::MOST),
+            outbox: Mutex::default(),
+            owed: AtomicBool::new(false),
             next: AtomicU64::new(2),
             worker,
             lies: AtomicU64::new(0),
@@ -174,35 +180,48 @@ impl Connection {
         }
         let unique = self.next.fetch_add(2, Ordering::Relaxed);
         let until = patience.map(|patience| Instant::now() + patience);
-        let park = Park::new(unique, opcode);
-        self.enter(cx, &park, until)?;
-        let sent = self
-            .message(cx, unique, nodeid, operation)
-            .and_then(|message| self.send(&message, || self.must_stop(cx, until)));
-        if let Err(fault) = sent {
-            locked(&self.parks).withdraw(unique);
-            return Err(fault.unsent());
-        }
-        let (frame, descriptor) = match self.wait(cx, &park, until)? {
-            Outcome::Answered(frame, descriptor) => (frame, descriptor),
+        let stop = || self.must_stop(cx, until);
+        let message = self.message(cx, unique, nodeid, operation)?;
+        self.send_parked(cx, unique, Asked::of(nodeid, operation), &message, stop)?;
+        let outcome = self.parking.wait(
+            unique,
+            stop,
+            || {
+                self.receive(true);
+            },
+            || cx.cancel.sleep(until.map_or(Self::NAP, Self::time_until).min(Self::NAP)),
+        );
+        let outcome = outcome.inspect_err(|_| {
+            let operation = Operation::Interrupt { arg: InterruptIn { unique } };
+            self.tell_as(&Context::internal(), unique | 1, 0, &operation);
+        });
+        let (frame, descriptor) = match outcome? {
+            Outcome::Answered(came) => came,
             Outcome::Died => return Err(Fault::Died),
         };
         let Ok(Incoming::Reply { error, body, .. }) = self.parse(&frame) else {
-            return Err(Errno::EPROTO.into()); // it was parsed once already
+            return Err(self.lie(opcode, 0, nodeid, "a message that is none"));
         };
+        let opens =
+            matches!(opcode, Opcode::Open | Opcode::Opendir | Opcode::Create | Opcode::Tmpfile);
         match incoming::outcome(error, body) {
-            Some(Ok(_)) => Ok(Reply { frame, descriptor }),
+            Some(Ok(_)) if descriptor.is_some() && !opens => {
+                Err(self.lie(opcode, error, nodeid, "a descriptor that nobody asked for"))
+            }
+            Some(Ok(_)) => Ok(Reply { frame }),
             Some(Err(ReplyErrno::ENOSYS)) => Err(Fault::Missing),
             Some(Err(errno)) => Err(Errno::from_raw(errno.number()).into()),
+            None if error == 0 || (-511..0).contains(&error) => {
+                Err(self.lie(opcode, error, nodeid, "an error and more"))
+            }
             None => Err(self.lie(opcode, error, nodeid, "an errno that is none")),
         }
     }
 
-    /// Tells, without waiting for an answer: what nobody answers, FORGET and its kin. Lost if the
-    /// server is gone; false if it does not read.
-    pub(super) fn tell(&self, cx: &Context<'_>, nodeid: u64, operation: &Operation<'_>) -> bool {
+    /// Tells, without waiting: what nobody answers. It is kept while there is no room for it.
+    pub(super) fn tell(&self, cx: &Context<'_>, nodeid: u64, operation: &Operation<'_>) {
         let unique = self.next.fetch_add(2, Ordering::Relaxed);
-        self.tell_as(cx, unique, nodeid, operation)
+        self.tell_as(cx, unique, nodeid, operation);
     }
 
     /// The same, with an id.
@@ -212,18 +231,60 @@ impl Connection {
         unique: u64,
         nodeid: u64,
         operation: &Operation<'_>,
-    ) -> bool {
+    ) {
         if self.lacks(operation.opcode()) {
-            return true;
+            return;
         }
-        let Ok(message) = self.message(cx, unique, nodeid, operation) else { return true };
-        self.try_send(&message) != Err(Unsent::Full)
+        let Ok(message) = self.message(cx, unique, nodeid, operation) else { return };
+        if self.pay() && self.try_send(&message) != Err(Unsent::Full) {
+            return;
+        }
+        let mut outbox = locked(&self.outbox);
+        if outbox.push([&message.head, message.tail].concat()) {
+            self.owed.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Asks, and waits for nothing: the answer is swallowed when it comes.
+    pub(super) fn send_unawaited(&self, cx: &Context<'_>, nodeid: u64, operation: &Operation<'_>) {
+        let unique = self.next.fetch_add(2, Ordering::Relaxed);
+        let asked = Asked::of(nodeid, operation);
+        if !self.lacks(asked.opcode) && self.parking.expect(unique, asked) {
+            self.tell_as(cx, unique, nodeid, operation);
+        }
     }
 
     /// Gives lookups of a node back.
-    pub(super) fn forget(&self, nodeid: u64, nlookup: u64) -> bool {
-        let arg = ForgetIn { nlookup };
-        self.tell(&Context::internal(), nodeid, &Operation::Forget { arg })
+    pub(super) fn forget(&self, nodeid: u64, nlookup: u64) {
+        if self.pay() && self.try_forget(nodeid, nlookup) != Err(Unsent::Full) {
+            return;
+        }
+        let mut outbox = locked(&self.outbox);
+        outbox.forget(nodeid, nlookup);
+        self.owed.store(true, Ordering::SeqCst);
+    }
+
+    fn try_forget(&self, nodeid: u64, nlookup: u64) -> Result<(), Unsent> {
+        let unique = self.next.fetch_add(2, Ordering::Relaxed);
+        let operation = Operation::Forget { arg: ForgetIn { nlookup } };
+        match self.message(&Context::internal(), unique, nodeid, &operation) {
+            Ok(message) => self.try_send(&message),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Sends what is kept. True when nothing is left.
+    fn pay(&self) -> bool {
+        if !self.owed.load(Ordering::SeqCst) {
+            return true;
+        }
+        let mut outbox = locked(&self.outbox);
+        let paid = outbox.send(
+            |message| self.try_send(&Message { head: Vec::new(), tail: message }),
+            |nodeid, nlookup| self.try_forget(nodeid, nlookup),
+        );
+        self.owed.store(!paid, Ordering::SeqCst);
+        paid
     }
 
     /// Gives back a node that an answer named and that is not taken in.
@@ -236,19 +297,24 @@ impl Connection {
     /// The server answered what no server may: counts it, logs it and tells it, if it listens.
     /// What the caller is told.
     pub(super) fn lie(&self, opcode: Opcode, errno: i32, nodeid: u64, text: &str) -> Fault {
-        self.lies.fetch_add(1, Ordering::Relaxed);
-        log::error!("{}: answers {} of node {nodeid} with {text}", self.name, opcode.name());
+        self.note_lie(&format!("answers {} of node {nodeid} with {text}", opcode.name()));
+        let len = text.len() as u32;
+        let arg = ErrorIn { opcode: opcode as u32, errno, nodeid, len, padding: 0 };
+        self.tell_error(arg, text);
+        Errno::EPROTO.into()
+    }
+
+    fn note_lie(&self, text: &str) {
+        let lies = self.lies.fetch_add(1, Ordering::Relaxed) + 1;
+        if lies <= Self::MOST_LOGGED || lies.is_multiple_of(Self::MOST_LOGGED) {
+            log::error!("{}: {text} ({lies})", self.name);
+        }
+    }
+
+    fn tell_error(&self, arg: ErrorIn, text: &str) {
         if self.dialect().is_extended() {
-            let arg = ErrorIn {
-                opcode: opcode as u32,
-                errno,
-                nodeid,
-                len: text.len() as u32,
-                padding: 0,
-            };
             self.tell(&Context::internal(), 0, &Operation::Error { arg, text: text.as_bytes() });
         }
-        Errno::EPROTO.into()
     }
 
     /// How often the server answered what no server may.
@@ -258,34 +324,27 @@ impl Connection {
 
     /// How many requests have no answer.
     pub(super) fn outstanding(&self) -> usize {
-        locked(&self.parks).len()
+        self.parking.outstanding()
     }
 
     /// Whether the server is gone.
     pub(super) fn is_dead(&self) -> bool {
-        locked(&self.parks).is_dead()
+        self.parking.is_dead()
     }
 
     /// Ends it: all who wait are told, and nobody is let in any more (A58).
     pub(super) fn die(&self) {
-        let parks = {
-            let mut parks = locked(&self.parks);
-            if parks.is_dead() {
-                return;
-            }
-            parks.die()
-        };
-        self.channel.shut();
-        for park in parks {
-            park.put(Outcome::Died);
+        if !self.parking.die() {
+            return;
         }
+        self.channel.shut();
         // To end the worker's wait. If it has work for hours, it will look by itself.
         let _ = self.worker.try_send(Unasked::End);
     }
 
     /// Whether somebody still waits for the answer to that request.
     pub(super) fn awaited(&self, unique: u64) -> bool {
-        locked(&self.parks).find(unique).is_some()
+        self.parking.awaits(unique)
     }
 
     /// Reads while nobody waits for an answer, until the server is gone: to be run by a thread of
@@ -296,15 +355,22 @@ impl Connection {
             let calls = self.next.load(Ordering::Relaxed);
             let quiet = calls == seen;
             seen = calls;
-            let nap = if quiet { Self::NAP } else { Self::GLANCE * 2 };
-            if !self.channel.wait(!quiet, nap) {
-                continue;
+            if !self.pay() {
+                self.channel.wait_for_room(Self::GLANCE);
             }
-            match self.lead() {
-                Some(_lead) => while self.receive(false) {},
-                None => std::thread::sleep(Duration::from_millis(1)),
+            let busy = !quiet || self.owed.load(Ordering::SeqCst);
+            let nap = if busy { Self::GLANCE * 2 } else { Self::NAP };
+            if self.channel.wait(!quiet, nap) && !self.read_some() {
+                std::thread::sleep(Duration::from_millis(1));
             }
         }
+    }
+
+    /// Reads what is there, but not for ever. False if somebody else does.
+    fn read_some(&self) -> bool {
+        let Some(_lead) = self.parking.lead() else { return false };
+        let _ = (0..Self::MOST_AT_ONCE).take_while(|_| self.receive(false)).count();
+        true
     }
 
     fn must_stop(&self, cx: &Context<'_>, until: Option<Instant>) -> Option<Fault> {
@@ -317,20 +383,59 @@ impl Connection {
         }
     }
 
-    /// Waits until the request may be sent. Who gives up here was never seen by the server.
-    fn enter(&self, cx: &Context<'_>, park: &Arc<Park>, until: Option<Instant>) -> Answer<()> {
+    /// How long until then.
+    fn time_until(at: Instant) -> Duration {
+        at.saturating_duration_since(Instant::now())
+    }
+
+    /// Parks a request and sends it, in its turn and when there is room. Who gives up here was
+    /// never seen by the server.
+    fn send_parked(
+        &self,
+        cx: &Context<'_>,
+        unique: u64,
+        asked: Asked,
+        message: &Message<'_>,
+        stop: impl Fn() -> Option<Fault>,
+    ) -> Answer<()> {
         loop {
-            match locked(&self.parks).enter(park) {
-                Entry::Entered => return Ok(()),
-                Entry::Dead => return Err(Fault::Gone),
-                Entry::InLine => {}
-            }
-            if let Some(fault) = self.must_stop(cx, until) {
-                locked(&self.parks).leave_line(park.unique);
+            let fault = match self.parking.enter(unique, asked) {
+                Entry::Dead => Some(Fault::Gone),
+                Entry::InLine => {
+                    let fault = stop();
+                    if fault.is_none() {
+                        cx.cancel.sleep(Self::GLANCE * 5);
+                    }
+                    fault
+                }
+                Entry::Entered => match self.pay_and_send(message) {
+                    Ok(()) => return Ok(()),
+                    Err(Unsent::Gone) => {
+                        self.die();
+                        Some(Fault::Gone)
+                    }
+                    Err(Unsent::TooLong) => Some(Errno::E2BIG.into()),
+                    Err(Unsent::Full) => {
+                        self.parking.step_back(unique);
+                        let fault = stop();
+                        if fault.is_none() {
+                            // The server may be waiting for us to read what it has to say.
+                            self.read_some();
+                            self.channel.wait_for_room(Self::GLANCE);
+                        }
+                        fault
+                    }
+                },
+            };
+            if let Some(fault) = fault {
+                self.parking.withdraw(unique);
                 return Err(fault.unsent());
             }
-            cx.cancel.sleep(Self::GLANCE * 5);
         }
+    }
+
+    fn pay_and_send(&self, message: &Message<'_>) -> Result<(), Unsent> {
+        if self.pay() { self.try_send(message) } else { Err(Unsent::Full) }
     }
 
     fn message<'d>(
@@ -361,76 +466,11 @@ impl Connection {
         sent
     }
 
-    /// Sends, and waits for room as long as nothing stops it.
-    fn send(&self, message: &Message<'_>, stop: impl Fn() -> Option<Fault>) -> Answer<()> {
-        loop {
-            match self.try_send(message) {
-                Ok(()) => return Ok(()),
-                Err(Unsent::Gone) => {
-                    self.die();
-                    return Err(Fault::Gone);
-                }
-                Err(Unsent::TooLong) => return Err(Errno::E2BIG.into()),
-                Err(Unsent::Full) => {}
-            }
-            if let Some(fault) = stop() {
-                return Err(fault);
-            }
-            // The server may be waiting for us to read what it has to say.
-            if let Some(_lead) = self.lead() {
-                while self.receive(false) {}
-            }
-            self.channel.wait_for_room(Self::GLANCE);
-        }
-    }
-
-    fn lead(&self) -> Option<Lead<'_>> {
-        let free = self.led.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst);
-        free.is_ok().then_some(Lead(self))
-    }
-
-    /// Waits for the answer, and reads the channel if nobody else does.
-    fn wait(&self, cx: &Context<'_>, park: &Park, until: Option<Instant>) -> Answer<Outcome> {
-        loop {
-            if let Some(outcome) = park.take() {
-                return Ok(outcome);
-            }
-            if let Some(fault) = self.must_stop(cx, until) {
-                return self.abandon(park, fault);
-            }
-            let Some(_lead) = self.lead() else {
-                let left = until.map_or(Self::NAP, |at| at - Instant::now().min(at));
-                cx.cancel.sleep(left.min(Self::NAP));
-                continue;
-            };
-            loop {
-                if let Some(outcome) = park.take() {
-                    return Ok(outcome);
-                }
-                if let Some(fault) = self.must_stop(cx, until) {
-                    return self.abandon(park, fault);
-                }
-                self.receive(true);
-            }
-        }
-    }
-
-    /// The caller gives up: the server is told, and what it answers all the same is taken back.
-    fn abandon(&self, park: &Park, fault: Fault) -> Answer<Outcome> {
-        if !locked(&self.parks).abandon(park) {
-            // It came just now, or the end did.
-            return park.take().ok_or(fault);
-        }
-        let arg = InterruptIn { unique: park.unique };
-        let operation = Operation::Interrupt { arg };
-        self.tell_as(&Context::internal(), park.unique | 1, 0, &operation);
-        Err(fault)
-    }
-
     /// Reads one message and gives it to whom it belongs. False if there was none.
     fn receive(&self, wait: bool) -> bool {
         let mut frame = self.frames.take();
-        let (len, descriptor) = match self.channel.receive(frame.room(), wait) {
+        let most = self.most.load(Ordering::Relaxed);
+        let (len, descriptor) = match self.channel.receive(frame.room(most), wait) {
             Arrival::Message(len, descriptor) => (len, descriptor),
             Arrival::Nothing => return false,
             Arrival::End => {
@@ -438,7 +478,8 @@ impl Connection {
                 return false;
             }
             Arrival::Unfit => {
-                self.bad_message("longer than was agreed on, or with too many descriptors");
+                frame.cut(size_of::<OutHeader>());
+                self.bad_answer(frame, "a message longer than was agreed on, or with descriptors");
                 return true;
             }
         };
@@ -447,7 +488,7 @@ impl Connection {
             dump.received(frame.bytes(), self.dialect());
         }
         match self.parse(&frame) {
-            Err(bad) => self.bad_message(&format!("a {bad}")),
+            Err(bad) => self.bad_answer(frame, &format!("a {bad}")),
             Ok(Incoming::Reply { unique, .. }) => self.deliver(unique, frame, descriptor),
             Ok(_) => self.hand_over(Unasked::Message(frame)),
         }
@@ -455,13 +496,16 @@ impl Connection {
     }
 
     fn deliver(&self, unique: u64, frame: Frame, fd: Option<OwnedFd>) {
-        let owner = locked(&self.parks).claim(unique);
-        match owner {
-            Owner::Waiter(park) => park.put(Outcome::Answered(frame, fd)),
-            Owner::Nobody(opcode) => self.hand_over(Unasked::Late(opcode, frame, fd)),
+        match self.parking.deliver(unique, (frame, fd)) {
+            Delivered::Waiter => {}
+            Delivered::Late(asked, (frame, _)) => {
+                if let Ok(Incoming::Reply { error: 0, body, .. }) = self.parse(&frame) {
+                    late::take_back(self, &asked, body);
+                }
+            }
             // The answer to an INTERRUPT: the request was answered meanwhile.
-            Owner::Unknown if unique & 1 == 1 => {}
-            Owner::Unknown => self.bad_message("the answer to what was not asked"),
+            Delivered::Unknown if unique & 1 == 1 => {}
+            Delivered::Unknown => self.bad_message("the answer to what was not asked"),
         }
     }
 
@@ -471,13 +515,21 @@ impl Connection {
         }
     }
 
-    fn bad_message(&self, text: &str) {
-        self.lies.fetch_add(1, Ordering::Relaxed);
-        log::error!("{}: sent {text}", self.name);
-        let arg = ErrorIn { len: text.len() as u32, ..ErrorIn::default() };
-        if self.dialect().is_extended() {
-            self.tell(&Context::internal(), 0, &Operation::Error { arg, text: text.as_bytes() });
+    /// A message that is none. If it begins as the answer to a request, that is over.
+    fn bad_answer(&self, mut frame: Frame, text: &str) {
+        let header = OutHeader::read_from_prefix(frame.bytes());
+        let unique = header.map_or(0, |(header, _)| header.unique);
+        if self.parking.awaits(unique) {
+            frame.cut(0);
+            self.deliver(unique, frame, None);
+        } else {
+            self.bad_message(text);
         }
+    }
+
+    fn bad_message(&self, text: &str) {
+        self.note_lie(&format!("sent {text}"));
+        self.tell_error(ErrorIn { len: text.len() as u32, ..ErrorIn::default() }, text);
     }
 }
 

@@ -12,9 +12,10 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Room for the largest message.
-    pub(super) fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes
+    /// Room for a message of at most that many bytes.
+    pub(super) fn room(&mut self, most: usize) -> &mut [u8] {
+        let most = most.min(self.bytes.len());
+        self.bytes.get_mut(..most).unwrap_or_default()
     }
 
     /// The message has that many bytes.

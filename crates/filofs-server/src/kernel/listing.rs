@@ -190,8 +190,8 @@ mod tests {
     fn offsets_of_the_front_end_are_exchanged_both_ways() {
         for offset in [0, 1, 2, 3, 0x7fff_fff0_f110_0001, 0x7fff_fff0_f110_0002, i64::MAX as u64] {
             assert_eq!(swap_offset(swap_offset(offset)), offset);
-            assert!(offset == 0 || swap_offset(offset) > 2);
         }
+        assert!(swap_offset(1) > 2 && swap_offset(2) > 2);
     }
 
     #[test]

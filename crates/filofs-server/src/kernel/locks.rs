@@ -74,12 +74,13 @@ impl Server {
         arg: LkIn,
         wait: bool,
     ) -> Answer<()> {
-        let reply = if wait {
-            self.ask_within(link, cx, id, &Operation::Setlkw { arg }, None)?
+        let (operation, patience) = if wait {
+            (Operation::Setlkw { arg }, None)
         } else {
-            self.ask(link, cx, id, &Operation::Setlk { arg })?
+            (Operation::Setlk { arg }, self.settings.patience)
         };
-        self.nothing(link, Opcode::Setlk, id, &reply)
+        let reply = self.ask_within(link, cx, id, &operation, patience)?;
+        self.nothing(link, operation.opcode(), id, &reply)
     }
 }
 

@@ -1,15 +1,12 @@
 //! The worker: does what the server asks of the core, so that nobody who waits for the server has
 //! to (A121).
 
-use super::connection::{Connection, Unasked};
+use super::connection::Unasked;
 use super::link::Link;
 use super::server::Server;
-use filofs::{Context, Cookie, Notice};
-use filofs_wire::abi::{EntryOut, Opcode, OpenOut, OutHeader, ROOT_ID, ReleaseIn};
-use filofs_wire::dirent::read_dirents_plus;
-use filofs_wire::incoming::{Incoming, Notification, fixed};
-use filofs_wire::reply::CreateOut;
-use filofs_wire::request::Operation;
+use filofs::{Cookie, Notice};
+use filofs_wire::abi::ROOT_ID;
+use filofs_wire::incoming::{Incoming, Notification};
 use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -31,14 +28,6 @@ pub(super) fn work(server: &Weak<Server>, link: &Link, work: &Work) {
                     Incoming::parse(frame.bytes(), connection.dialect())
                 {
                     heed(&server, link.epoch, &notification);
-                }
-            }
-            Ok(Unasked::Late(opcode, frame, _)) => {
-                let body = frame.bytes().get(size_of::<OutHeader>()..).unwrap_or_default();
-                if let Ok(Incoming::Reply { error: 0, .. }) =
-                    Incoming::parse(frame.bytes(), connection.dialect())
-                {
-                    take_back(connection, opcode, body);
                 }
             }
             Ok(Unasked::End) | Err(RecvTimeoutError::Disconnected) => return,
@@ -76,48 +65,6 @@ fn heed(server: &Server, epoch: u64, notification: &Notification<'_>) {
             if let Some(dir) = cookie(parent) {
                 up.send(Notice::Renamed { dir, name: name.as_bytes().to_vec() });
             }
-        }
-        _ => {}
-    }
-}
-
-/// Takes back what an answer gives that nobody waits for any more.
-fn take_back(connection: &Connection, opcode: Opcode, body: &[u8]) {
-    let forget = |entry: &EntryOut| {
-        if entry.nodeid > ROOT_ID {
-            connection.forget(entry.nodeid, 1);
-        }
-    };
-    let release = |out: &OpenOut, directory| {
-        let arg = ReleaseIn { open_id: out.open_id, ..ReleaseIn::default() };
-        let operation =
-            if directory { Operation::Releasedir { arg } } else { Operation::Release { arg } };
-        connection.tell(&Context::internal(), 0, &operation);
-    };
-    match opcode {
-        Opcode::Lookup
-        | Opcode::Mknod
-        | Opcode::Mkdir
-        | Opcode::Symlink
-        | Opcode::Link
-        | Opcode::NodeOf => {
-            if let Some(entry) = fixed(body) {
-                forget(&entry);
-            }
-        }
-        Opcode::Create | Opcode::Tmpfile => {
-            if let Some(CreateOut { entry, open }) = fixed(body) {
-                release(&open, false);
-                forget(&entry);
-            }
-        }
-        Opcode::Open | Opcode::Opendir => {
-            if let Some(open) = fixed(body) {
-                release(&open, opcode == Opcode::Opendir);
-            }
-        }
-        Opcode::Readdirplus => {
-            read_dirents_plus(body).map_while(Result::ok).for_each(|(entry, _)| forget(&entry));
         }
         _ => {}
     }
