@@ -121,8 +121,9 @@ fn server(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
     let words = words::split(&argument).map_err(|error| SetupError::new(error.to_string()))?;
     let name = words.first().cloned().unwrap_or_default();
     let name = name.rsplit('/').next().unwrap_or_default();
-    let settings = settings(options, name, OnExit::Restart)?;
+    let mut settings = settings(options, name, OnExit::Restart)?;
     let sandbox = sandbox(options)?;
+    settings.tells_pids = sandbox.profile() == Profile::Off;
     start(Box::new(Spawned { name: name.to_owned(), words, sandbox }), &settings)
 }
 
@@ -133,11 +134,12 @@ fn exec(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
     let wrong = |error: AttachError| SetupError::new(error.to_string());
     let mut program = Foreign::new(&command).map_err(wrong)?;
     let name = program.program().rsplit('/').next().unwrap_or_default().to_owned();
-    let settings = settings(options, &name, OnExit::Restart)?;
+    let mut settings = settings(options, &name, OnExit::Restart)?;
     if let Some(way) = options.value("attach")? {
         program.way = way.parse().map_err(SetupError::new)?;
     }
     program.sandbox = sandbox(options)?;
+    settings.tells_pids = program.sandbox.profile() == Profile::Off;
     program.patience = settings.start_patience;
     start(Box::new(program), &settings)
 }
@@ -174,7 +176,8 @@ pub(crate) fn settings(
     let start_patience =
         options.number("start_timeout")?.map_or(default.start_patience, Duration::from_secs);
     let trace_messages = options.switch("trace_messages")?;
-    Ok(Settings { name: name.to_owned(), start_patience, patience, on_exit, trace_messages })
+    let name = name.to_owned();
+    Ok(Settings { name, start_patience, patience, on_exit, trace_messages, ..default })
 }
 
 /// What a program may do, from the options.

@@ -64,6 +64,9 @@ pub struct Settings {
     pub start_patience: Duration,
     /// How long it may take to answer anything else but a lock that others hold; `None` for ever.
     pub patience: Option<Duration>,
+    /// Whether it is told the callers' pids. To a server in a pid namespace of its own they would
+    /// name other processes.
+    pub tells_pids: bool,
     /// What its death means.
     pub on_exit: OnExit,
     /// Whether every message is written to the log.
@@ -76,6 +79,7 @@ impl Default for Settings {
             name: "server".into(),
             start_patience: Duration::from_secs(20),
             patience: Some(Duration::from_secs(60)),
+            tells_pids: true,
             on_exit: OnExit::Unmount,
             trace_messages: false,
         }

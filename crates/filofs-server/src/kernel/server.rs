@@ -205,6 +205,8 @@ impl Server {
         if self.lacks(link, opcode) {
             return Err(Fault::Missing);
         }
+        let pid = if self.settings.tells_pids { cx.pid } else { Pid(0) };
+        let cx = &Context { pid, ..*cx };
         let answer = link.connection.call(cx, nodeid, operation, patience);
         match &answer {
             Err(Fault::Missing) => {
