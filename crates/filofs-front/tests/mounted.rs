@@ -390,6 +390,44 @@ fn notices_reach_the_kernel() {
 }
 
 #[test]
+fn who_delivers_a_notice_has_the_kernels_answer() {
+    // C.9, as far as Linux can
+    if !can_mount() {
+        return;
+    }
+    let mut tiny = Tiny::new();
+    tiny.ttl = FOREVER * 60;
+    let options = FuseOptions { kernel_cache: true, ..FuseOptions::default() };
+    let on = Mounted::with("deliver", tiny, &options);
+    let read = || fs::read(on.join("hello")).unwrap();
+    assert_eq!(read(), b"hello, world\n");
+    let node = on.tiny.overwrite(b"hello", b"changed");
+    // What is answered is done: nothing needs to be waited for.
+    assert_eq!(on.tiny.deliver(Notice::ForgetData { node, start: 0, end: 0 }), Ok(()));
+    assert_eq!(read(), b"changed");
+    on.tiny.overwrite(b"hello", b"again, and longer");
+    assert_eq!(on.tiny.deliver(Notice::Everything).map_err(|_| ()), Ok(()));
+    assert_eq!(read(), b"again, and longer");
+    assert_eq!(on.tiny.deliver(Notice::WriteData { node, start: 1, end: 3 }), Ok(()));
+    // What the kernel does not know, and what is wrong.
+    let nobody = filofs::Cookie(999);
+    let unknown = Notice::Changed { node: nobody, offset: 0, len: 0 };
+    assert_eq!(on.tiny.deliver(unknown), Err(filofs::Errno::ENOENT));
+    let range = Notice::ForgetData { node, start: 3, end: 2 };
+    assert_eq!(on.tiny.deliver(range), Err(filofs::Errno::EINVAL));
+    let dir = on.tiny.vanish(b"hello");
+    assert!(fs::metadata(on.join("hello")).is_ok(), "cached for long");
+    match on.tiny.deliver(Notice::NamesIn { dir }) {
+        Ok(()) => assert!(fs::metadata(on.join("hello")).is_err()),
+        refused => assert_eq!(refused, Err(filofs::Errno::EOPNOTSUPP), "before Linux 6.16"),
+    }
+    assert_eq!(on.tiny.deliver(Notice::Unmount), Ok(()));
+    on.session.wait();
+    // A123
+    assert_eq!(on.tiny.deliver(Notice::AllNames), Err(filofs::Errno::ENXIO));
+}
+
+#[test]
 fn set_id_bits_die_with_a_write_by_another() {
     if !can_mount() {
         return;

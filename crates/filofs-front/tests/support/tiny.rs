@@ -104,6 +104,11 @@ impl Tiny {
         self.up.get().unwrap().send(notice);
     }
 
+    /// Sends a notice and answers what came of it.
+    pub fn deliver(&self, notice: Notice) -> Result<()> {
+        self.up.get().unwrap().deliver(&Context::internal(), notice)
+    }
+
     /// Changes a file behind everybody's back; answers its cookie.
     pub fn overwrite(&self, name: &[u8], data: &[u8]) -> Cookie {
         let mut inodes = self.inodes();
