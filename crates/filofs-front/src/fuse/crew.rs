@@ -365,7 +365,9 @@ impl Crew {
 struct Costs([AtomicU32; Costs::OPCODES]);
 
 impl Costs {
-    const OPCODES: usize = 64;
+    /// Places for the opcodes of Linux, and as many for those of the extension.
+    const OPCODES: usize = 2 * Self::HALF;
+    const HALF: usize = 64;
     /// A request that takes longer, in nanoseconds, is worth a wake-up of another thread.
     const SLOW: u32 = 50_000;
     /// No request counts for more: on a busy machine one now and then takes milliseconds because
@@ -394,9 +396,10 @@ impl Costs {
         self.of(opcode).fetch_max(Self::MOST, SeqCst);
     }
 
-    #[allow(clippy::indexing_slicing)] // the index is a remainder
+    #[allow(clippy::indexing_slicing)] // the index is a remainder, and half of the places more
     fn of(&self, opcode: u32) -> &AtomicU32 {
-        &self.0[opcode as usize % Self::OPCODES]
+        let half = if opcode < Opcode::EXTENSION { 0 } else { Self::HALF };
+        &self.0[half + opcode as usize % Self::HALF]
     }
 }
 
@@ -425,6 +428,8 @@ mod tests {
             assert_eq!(costs.note(read, Duration::from_millis(1)), !quick, "not by one alone");
         }
         assert!(costs.slow(read) && !costs.slow(Opcode::Write as u32));
+        costs.condemn(Opcode::HandleOf as u32);
+        assert!(!costs.slow(Opcode::Lookup as u32), "they share no place");
         for _ in 0..64 {
             costs.note(read, Duration::from_micros(2));
         }

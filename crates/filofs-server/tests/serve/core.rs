@@ -11,6 +11,7 @@ use filofs_wire::dialect::Dialect;
 use filofs_wire::incoming::{self, Call, Incoming};
 use filofs_wire::name::Name;
 use filofs_wire::request::Operation;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -132,6 +133,12 @@ impl Core {
             Incoming::Call { id, call } => Heard::Call(id, call),
             other => Heard::Other(format!("{other:?}")),
         })
+    }
+
+    /// Whether the server has said something that was not heard yet.
+    pub(crate) fn has_word(&self) -> bool {
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// The answer to a request, if it comes next.

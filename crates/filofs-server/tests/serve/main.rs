@@ -8,6 +8,7 @@ mod core;
 mod going;
 mod init;
 mod listens;
+mod noise;
 mod other;
 mod program;
 mod sizes;
