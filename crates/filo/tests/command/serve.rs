@@ -1,6 +1,6 @@
 //! `filo serve`: a stack as a file server.
 
-use crate::common::{FILO, Place, can_mount, eventually, filo, is_mounted, refused};
+use crate::common::{FILO, Place, able, can_mount, eventually, filo, is_mounted, refused};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::Path;
@@ -115,4 +115,32 @@ fn a_signal_ends_it_where_nobody_has_connected() {
         assert_eq!(server.0.wait().unwrap().code(), Some(0), "{signal:?}");
         assert!(!socket.exists());
     }
+}
+
+#[test]
+fn the_example_works_both_ways() {
+    let example = Path::new(FILO).with_file_name("examples").join("hello");
+    if !can_mount() || !able("the example hello, built", example.exists()) {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("mnt");
+    // Started by filo, under a layer.
+    let base = format!("server:{}", example.display());
+    let mounted = filo(&["mount", &base, "readonly", at.to_str().unwrap()]);
+    assert!(mounted.status.success(), "{mounted:?}");
+    assert_eq!(fs::read(at.join("hello")).unwrap(), b"world\n");
+    assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
+    assert!(!at.join("hello").exists());
+    // By itself, until a signal comes.
+    let mut alone = Listens(Command::new(&example).arg(&at).spawn().unwrap());
+    eventually("it is mounted", || at.join("hello").exists());
+    assert_eq!(fs::read(at.join("hello")).unwrap(), b"world\n");
+    alone.signal(Signal::INT);
+    assert_eq!(alone.0.wait().unwrap().code(), Some(0));
+    assert!(!at.join("hello").exists());
+    // By hand, with nothing to do.
+    let told = Command::new(&example).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.code() == Some(1) && text.contains("this is a file server"), "{text}");
 }
