@@ -17,7 +17,7 @@
 //! |---|---|
 //! | [`channel`] | the socket between the two |
 //! | [`kernel`] | our end: a server as a [`filofs::FileSystem`]; its life, its restarts |
-//! | [`serve`] | the other end: a file system as a program of its own |
+//! | [`mod@serve`] | the other end: a file system as a program of its own |
 //! | [`launch`] | programs started so that they can do little but serve files |
 //! | [`attach`] | FUSE programs that know nothing of this, as servers |
 

@@ -141,7 +141,12 @@ impl Session {
             })
             .map_err(failed)?;
         let last = shared.clone();
-        shared.crew.start(move || last.finish()).map_err(failed)?;
+        let started = shared.crew.start(move || last.finish());
+        started.map_err(|error| {
+            // There is nobody to tell, and the herald must not wait for that.
+            shared.up.close();
+            failed(error)
+        })?;
         Ok(session)
     }
 
