@@ -8,7 +8,8 @@ use super::link::Link;
 use super::remote::{Moment, Place, Remote, Remotes};
 use super::told::{self, Wrong};
 use filofs::{
-    Context, Cookie, Entry, Errno, Generation, Kind, Name, Node, Profile, Result, Upward, locked,
+    Context, Cookie, Entry, Errno, Generation, Kind, Name, Node, Pid, Profile, Result, Upward,
+    locked,
 };
 use filofs_wire::abi::{EntryOut, Opcode, ROOT_ID};
 use filofs_wire::name::Name as WireName;
@@ -53,8 +54,6 @@ impl Deref for Attempt {
 }
 
 impl Server {
-    /// Most messages that nobody asked for and nobody has looked at.
-    pub(super) const MOST_UNASKED: usize = 1024;
     /// A server that is so often too late, one time after the other, is taken for dead.
     const MOST_MISSES: u32 = 3;
     /// A request that was on its way when the server died so often is not sent again.
