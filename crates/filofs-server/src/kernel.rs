@@ -14,6 +14,7 @@
 //! what comes back before it is checked. What the server says unasked goes to the `worker`.
 
 mod attributes;
+mod calls;
 mod connection;
 mod dump;
 mod fault;
@@ -21,6 +22,7 @@ mod files;
 mod frame;
 mod handles;
 mod handshake;
+mod inbox;
 mod late;
 mod life;
 mod link;
@@ -100,9 +102,9 @@ impl KernelHalf {
         starter: Box<dyn Starter>,
         settings: &Settings,
     ) -> std::result::Result<KernelHalf, String> {
-        let (link, work) = life::begin(&*starter, settings, 1)?;
+        let link = life::begin(&*starter, settings, 1)?;
         let server = Arc::new(Server::new(settings, link.clone(), Some(starter)));
-        life::attend(&server, &link, work)
+        life::attend(&server, &link)
             .inspect_err(|_| server.goodbye())
             .map_err(|errno| format!("a thread cannot be started: {errno}"))?;
         Ok(KernelHalf { server })

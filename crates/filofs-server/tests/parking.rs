@@ -136,7 +136,7 @@ fn call(lot: &Lot, wire: &Wire, unique: u64, send: impl Fn(u64)) -> End {
     }
     send(unique);
     let stop = || wire.is_stopped(unique).then_some(());
-    match lot.wait(unique, stop, || drop(wire.read(lot, unique)), sync::park) {
+    match lot.wait(unique, stop, || drop(wire.read(lot, unique)), sync::park, |_, _| {}) {
         Ok(Outcome::Answered(answer)) => {
             assert_eq!(answer, unique, "another's answer");
             End::Answered

@@ -93,7 +93,7 @@ impl Server {
             }
         });
         let attr = attr.map_err(|wrong| link.connection.lie(opcode, 0, id, wrong))?;
-        remote.saw_mode(attr.st_mode());
+        remote.saw(attr.st_mode(), attr.size);
         Ok(attr)
     }
 

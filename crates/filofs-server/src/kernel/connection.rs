@@ -9,11 +9,12 @@
 //! ([`Outbox`]).
 //!
 //! What the server says unasked is never acted on by whoever reads it: that thread may hold what
-//! the act needs (A121). It is handed to the worker.
+//! the act needs (A121). It is handed to the worker, or to the caller it is about.
 
 use super::dump::Dump;
 use super::fault::{Answer, Fault};
 use super::frame::{Frame, Frames};
+use super::inbox::Inbox;
 use super::late::{self, Asked};
 use super::outbox::Outbox;
 use super::parking::{Delivered, Entry, Outcome, Parking};
@@ -30,7 +31,6 @@ use filofs_wire::request::Operation;
 use rustix::fd::OwnedFd;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use zerocopy::FromBytes;
@@ -46,24 +46,18 @@ pub(super) struct Connection {
     /// The largest message in bytes, either way.
     most: AtomicUsize,
     frames: Arc<Frames>,
-    parking: Parking<Asked, Came>,
+    pub(super) parking: Parking<Asked, Came>,
     outbox: Mutex<Outbox>,
     /// There is something in the outbox.
     owed: AtomicBool,
     /// The id of the next request: even, as an INTERRUPT has the odd one after its request's.
     next: AtomicU64,
-    worker: SyncSender<Unasked>,
+    /// For the worker.
+    pub(super) inbox: Inbox,
+    /// The server has asked to be unmounted.
+    pub(super) leaves: AtomicBool,
     lies: AtomicU64,
     dump: Option<Dump>,
-}
-
-/// What the worker is to look after.
-#[derive(Debug)]
-pub(super) enum Unasked {
-    /// A notification or call.
-    Message(Frame),
-    /// The server is gone.
-    End,
 }
 
 /// A message, and a descriptor that came with it.
@@ -104,12 +98,11 @@ impl Connection {
     /// Most lies that are logged one by one; of more, every so many.
     const MOST_LOGGED: u64 = 100;
 
-    /// Over a channel; what comes unasked goes to `worker`.
+    /// Over a channel.
     pub(super) fn new(
         name: &str,
         channel: Channel,
         most: usize,
-        worker: SyncSender<Unasked>,
         dump: Option<Dump>,
     ) -> Result<Arc<Connection>, Errno> {
         let system = |errno: rustix::io::Errno| Errno::from_raw(errno.raw_os_error());
@@ -125,7 +118,8 @@ impl Connection {
             outbox: Mutex::default(),
             owed: AtomicBool::new(false),
             next: AtomicU64::new(2),
-            worker,
+            inbox: Inbox::default(),
+            leaves: AtomicBool::new(false),
             lies: AtomicU64::new(0),
             dump,
         }))
@@ -190,6 +184,7 @@ impl Connection {
                 self.receive(true);
             },
             || cx.cancel.sleep(until.map_or(Self::NAP, Self::time_until).min(Self::NAP)),
+            |call, waits| self.tell_groups(call, waits.then_some(cx.groups)),
         );
         let outcome = outcome.inspect_err(|_| {
             let operation = Operation::Interrupt { arg: InterruptIn { unique } };
@@ -256,6 +251,9 @@ impl Connection {
 
     /// Gives lookups of a node back.
     pub(super) fn forget(&self, nodeid: u64, nlookup: u64) {
+        if self.lacks(Opcode::Forget) {
+            return;
+        }
         if self.pay() && self.try_forget(nodeid, nlookup) != Err(Unsent::Full) {
             return;
         }
@@ -338,13 +336,7 @@ impl Connection {
             return;
         }
         self.channel.shut();
-        // To end the worker's wait. If it has work for hours, it will look by itself.
-        let _ = self.worker.try_send(Unasked::End);
-    }
-
-    /// Whether somebody still waits for the answer to that request.
-    pub(super) fn awaited(&self, unique: u64) -> bool {
-        self.parking.awaits(unique)
+        self.inbox.end();
     }
 
     /// Reads while nobody waits for an answer, until the server is gone: to be run by a thread of
@@ -490,7 +482,7 @@ impl Connection {
         match self.parse(&frame) {
             Err(bad) => self.bad_answer(frame, &format!("a {bad}")),
             Ok(Incoming::Reply { unique, .. }) => self.deliver(unique, frame, descriptor),
-            Ok(_) => self.hand_over(Unasked::Message(frame)),
+            Ok(incoming) => self.heard(&incoming, frame.bytes()),
         }
         true
     }
@@ -506,12 +498,6 @@ impl Connection {
             // The answer to an INTERRUPT: the request was answered meanwhile.
             Delivered::Unknown if unique & 1 == 1 => {}
             Delivered::Unknown => self.bad_message("the answer to what was not asked"),
-        }
-    }
-
-    fn hand_over(&self, unasked: Unasked) {
-        if let Err(TrySendError::Full(_)) = self.worker.try_send(unasked) {
-            self.bad_message("so many messages that nobody asked for that one was dropped");
         }
     }
 

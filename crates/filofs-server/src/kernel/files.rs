@@ -327,6 +327,7 @@ impl Server {
                 let short = taken < chunk.len();
                 data.advance(taken);
                 written += taken;
+                Self::remote(node)?.reaches(offset.saturating_add(written as u64));
                 if short {
                     break;
                 }

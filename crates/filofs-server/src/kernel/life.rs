@@ -10,7 +10,6 @@ use super::worker;
 use super::{Settings, thread};
 use crate::channel::{Channel, MESSAGE_MAX};
 use filofs::{Errno, Notice, Result, locked};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -86,17 +85,16 @@ pub(super) fn begin(
     starter: &dyn Starter,
     settings: &Settings,
     epoch: u64,
-) -> std::result::Result<(Arc<Link>, worker::Work), String> {
+) -> std::result::Result<Arc<Link>, String> {
     let Started { channel, keep, read_only, most_read } = starter.start()?;
-    let (to_worker, work) = sync_channel(Server::MOST_UNASKED);
     let dump = settings.trace_messages.then(|| Dump::new(&settings.name));
-    let connection = Connection::new(&settings.name, channel, MESSAGE_MAX, to_worker, dump)
+    let connection = Connection::new(&settings.name, channel, MESSAGE_MAX, dump)
         .map_err(|errno| errno.text().to_owned())?;
     match handshake::greet(&connection, settings.start_patience) {
         Ok(mut terms) => {
             terms.profile.read_only |= read_only;
             let most_read = most_read.unwrap_or(usize::MAX);
-            Ok((Arc::new(Link::new(epoch, connection, terms, most_read, keep)), work))
+            Ok(Arc::new(Link::new(epoch, connection, terms, most_read, keep)))
         }
         Err(fault) => {
             connection.die();
@@ -119,12 +117,12 @@ pub(super) fn begin(
 
 /// Starts the threads of one life of the server: one that reads while nobody waits for an answer,
 /// and one that does what it asks; the latter sees its end.
-pub(super) fn attend(server: &Arc<Server>, link: &Arc<Link>, work: worker::Work) -> Result<()> {
+pub(super) fn attend(server: &Arc<Server>, link: &Arc<Link>) -> Result<()> {
     let watched = link.connection.clone();
     thread("watch", move || watched.watch())?;
     let (server, link) = (Arc::downgrade(server), link.clone());
     thread("work", move || {
-        worker::work(&server, &link, &work);
+        worker::work(&server, &link);
         let wanted = link.has_unmounted();
         link.end();
         ended(&server, link.epoch, wanted);
@@ -164,8 +162,8 @@ fn start_again(server: &Weak<Server>, epoch: u64) {
         }
         let begun = begin(&**starter, &strong.settings, epoch);
         match begun {
-            Ok((link, work)) => {
-                if strong.replace(link.clone()) && attend(&strong, &link, work).is_err() {
+            Ok(link) => {
+                if strong.replace(link.clone()) && attend(&strong, &link).is_err() {
                     link.end();
                     continue;
                 }

@@ -77,6 +77,8 @@ struct State<Q, A> {
 struct Park<Q, A> {
     asked: Q,
     waiter: Thread,
+    /// What it is asked meanwhile.
+    questions: Vec<u64>,
     outcome: Option<Outcome<A>>,
 }
 
@@ -93,6 +95,7 @@ impl<Q, A> Drop for Lead<'_, Q, A> {
 
 /// What a waiter is to do next.
 enum Turn<'a, Q, A> {
+    Tell(Vec<u64>),
     Done(Outcome<A>),
     Read(Lead<'a, Q, A>),
     Sleep,
@@ -152,7 +155,8 @@ impl<Q, A> Parking<Q, A> {
     }
 
     /// Waits until there is an outcome. `read` reads one message for all, `sleep` sleeps until it
-    /// is woken or `stop` may have changed its mind; both may return without a reason.
+    /// is woken or `stop` may have changed its mind; both may return without a reason. `tell`
+    /// answers each question of [`Parking::ask`], with true as long as this one waits.
     ///
     /// Errors: what `stop` says. From then on nobody waits for the answer.
     pub(super) fn wait<F>(
@@ -161,25 +165,49 @@ impl<Q, A> Parking<Q, A> {
         stop: impl Fn() -> Option<F>,
         read: impl Fn(),
         sleep: impl Fn(),
+        tell: impl Fn(u64, bool),
     ) -> Result<Outcome<A>, F> {
         loop {
             let lead = match self.turn(unique) {
+                Turn::Tell(questions) => {
+                    questions.into_iter().for_each(|question| tell(question, true));
+                    continue;
+                }
                 Turn::Done(outcome) => return Ok(outcome),
                 Turn::Read(lead) => Some(lead),
                 Turn::Sleep => None,
             };
             if let Some(fault) = stop() {
-                return self.give_up(unique, fault);
+                let (questions, outcome) = self.give_up(unique, fault);
+                questions.into_iter().for_each(|question| tell(question, false));
+                return outcome;
             }
             match lead {
                 None => sleep(),
                 Some(_lead) => {
-                    while !self.has_outcome(unique) && stop().is_none() {
+                    while !self.has_news(unique) && stop().is_none() {
                         read();
                     }
                 }
             }
         }
+    }
+
+    /// Asks whoever waits for that answer something that only it can tell. False if nobody does,
+    /// or it is asked too much.
+    pub(super) fn ask(&self, unique: u64, question: u64) -> bool {
+        /// A server needs one answer.
+        const MOST_QUESTIONS: usize = 8;
+        let mut state = self.locked();
+        let Some(park) = state.parks.get_mut(&unique).filter(|park| park.outcome.is_none()) else {
+            return false;
+        };
+        if park.questions.len() >= MOST_QUESTIONS {
+            return false;
+        }
+        park.questions.push(question);
+        state.wake_if_idle(unique);
+        true
     }
 
     /// An answer has come.
@@ -255,6 +283,12 @@ impl<Q, A> Parking<Q, A> {
 
     fn turn(&self, unique: u64) -> Turn<'_, Q, A> {
         let mut state = self.locked();
+        let questions = state.questions(unique);
+        if !questions.is_empty() {
+            // It does not sleep now, and will come again.
+            state.leave_the_idle(unique);
+            return Turn::Tell(questions);
+        }
         if let Some(outcome) = state.take(unique) {
             return Turn::Done(outcome);
         }
@@ -269,22 +303,24 @@ impl<Q, A> Parking<Q, A> {
         Turn::Sleep
     }
 
-    fn has_outcome(&self, unique: u64) -> bool {
-        self.locked().parks.get(&unique).is_none_or(|park| park.outcome.is_some())
+    fn has_news(&self, unique: u64) -> bool {
+        let news = |park: &Park<Q, A>| park.outcome.is_some() || !park.questions.is_empty();
+        self.locked().parks.get(&unique).is_none_or(news)
     }
 
-    /// The outcome after all, if it has come just now.
-    fn give_up<F>(&self, unique: u64, fault: F) -> Result<Outcome<A>, F> {
+    /// What it was still asked, and the outcome after all, if it has come just now.
+    fn give_up<F>(&self, unique: u64, fault: F) -> (Vec<u64>, Result<Outcome<A>, F>) {
         let mut state = self.locked();
+        let questions = state.questions(unique);
         if let Some(outcome) = state.take(unique) {
-            return Ok(outcome);
+            return (questions, Ok(outcome));
         }
         if let Some(park) = state.parks.remove(&unique) {
             state.unanswered -= 1;
             state.abandoned.insert(unique, park.asked);
         }
         state.leave_the_idle(unique);
-        Err(fault)
+        (questions, Err(fault))
     }
 
     fn locked(&self) -> MutexGuard<'_, State<Q, A>> {
@@ -302,7 +338,10 @@ impl<Q, A> State<Q, A> {
     }
 
     fn park(&mut self, unique: u64, asked: Q) {
-        self.parks.insert(unique, Park { asked, waiter: current(), outcome: None });
+        self.parks.insert(
+            unique,
+            Park { asked, waiter: current(), questions: Vec::new(), outcome: None },
+        );
         self.unanswered += 1;
     }
 
@@ -311,6 +350,14 @@ impl<Q, A> State<Q, A> {
         let removed = self.parks.remove(&unique);
         self.unanswered -= usize::from(removed.as_ref().is_some_and(|park| park.outcome.is_none()));
         removed.is_some()
+    }
+
+    /// Takes what a waiter is asked.
+    fn questions(&mut self, unique: u64) -> Vec<u64> {
+        self.parks
+            .get_mut(&unique)
+            .map(|park| std::mem::take(&mut park.questions))
+            .unwrap_or_default()
     }
 
     /// The outcome, with the park, if there is one.

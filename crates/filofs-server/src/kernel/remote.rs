@@ -15,7 +15,7 @@ use super::told::Wrong;
 use filofs::{Kind, Name, RenameFlags, locked};
 use filofs_wire::abi::{EntryOut, ROOT_ID};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 /// A node of the server's.
@@ -28,6 +28,8 @@ pub(super) struct Remote {
     place: Mutex<Option<Place>>,
     /// The permission bits last seen.
     mode: AtomicU32,
+    /// The size last heard of, in bytes.
+    size: AtomicU64,
     home: Arc<Remotes>,
 }
 
@@ -126,7 +128,7 @@ impl Remotes {
                 return Err("a node that exists already");
             }
             locked(&remote.bound).lookups += u64::from(nodeid != ROOT_ID);
-            remote.saw_mode(entry.attr.mode);
+            remote.saw(entry.attr.mode, entry.attr.size);
             if place.is_some() {
                 _replaced = table.put(remote, place);
             }
@@ -151,6 +153,7 @@ impl Remotes {
             }),
             place: Mutex::default(),
             mode: AtomicU32::new(entry.attr.mode),
+            size: AtomicU64::new(entry.attr.size),
             home: self.clone(),
         });
         table.by_id.insert(nodeid, Arc::downgrade(&remote));
@@ -313,9 +316,20 @@ impl Remote {
         Some(place.dir)
     }
 
-    /// The server said what its mode is.
-    pub(super) fn saw_mode(&self, mode: u32) {
+    /// The server said what its mode and size are.
+    pub(super) fn saw(&self, mode: u32, size: u64) {
         self.mode.store(mode, Ordering::Relaxed);
+        self.size.store(size, Ordering::Relaxed);
+    }
+
+    /// It was written up to there.
+    pub(super) fn reaches(&self, end: u64) {
+        self.size.fetch_max(end, Ordering::Relaxed);
+    }
+
+    /// The size last heard of, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
     }
 
     /// Whether it had set-id bits when it was last looked at.

@@ -54,8 +54,6 @@ impl Deref for Attempt {
 }
 
 impl Server {
-    /// Most messages that nobody asked for and nobody has looked at.
-    pub(super) const MOST_UNASKED: usize = 1024;
     /// A server that is so often too late, one time after the other, is taken for dead.
     const MOST_MISSES: u32 = 3;
     /// A request that was on its way when the server died so often is not sent again.

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
 
+mod calls;
 mod handles;
+mod late;
 mod missing;
 mod mounting;
+mod notices;
 mod script;
 mod unmounting;

@@ -1,11 +1,11 @@
 //! A file server that a test plays: it answers from a script and counts what it is asked.
 
-use filofs::{Errno, FileSystem, Mount, Node, Open, OpenFlags, OpenHow, Stack};
+use filofs::{Errno, FileSystem, Mount, Node, Notices, Open, OpenFlags, OpenHow, Stack, Upward};
 use filofs_server::channel::Channel;
 use filofs_server::kernel::{KernelHalf, Settings};
 use filofs_wire::abi::{
-    Attr, AttrOut, EntryOut, InHeader, InitFlags, InitOut, Kstatfs, MountArguments, Opcode,
-    OpenOut, OutHeader, StatfsOut, WriteOut,
+    Attr, AttrOut, CALL_ID, EntryOut, InHeader, InitFlags, InitOut, Kstatfs, MountArguments,
+    Opcode, OpenOut, OutHeader, ResponseIn, StatfsOut, WriteOut,
 };
 use filofs_wire::dialect::Dialect;
 use filofs_wire::request::{Operation, Request};
@@ -14,7 +14,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
-use zerocopy::{Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Longer than anything here takes: a test that waits so long has failed.
 pub(crate) const FOREVER: Duration = Duration::from_secs(30);
@@ -91,6 +91,9 @@ pub(crate) struct Played {
     pub(crate) mount: Arc<Mount>,
     pub(crate) kernel: Arc<KernelHalf>,
     pub(crate) wire: Arc<Wire>,
+    up: Upward,
+    /// Kept alive: without a listener notices are answered ENXIO.
+    _notices: Option<Notices>,
 }
 
 /// Attributes of the tree there is.
@@ -181,15 +184,23 @@ impl Script {
         let stack = Stack::new(kernel.clone(), []).unwrap();
         let identity = filofs::Identity::new("a test", "fuse.played", "/mnt").unwrap();
         let mount = Arc::new(Mount::new(stack, identity).unwrap());
-        Played { mount, kernel, wire }
+        Played { mount, kernel, wire, up: Upward::channel().0, _notices: None }
     }
 
-    /// The same, running. What the server says unasked comes out of the second.
+    /// The same, running.
     pub(crate) fn running(self) -> Played {
-        let played = self.mounting();
-        let (up, _notices) = filofs::Upward::channel();
-        played.mount.start(&up).unwrap();
+        let (mut played, notices) = self.heard();
+        played._notices = Some(notices);
         played
+    }
+
+    /// The same, and what comes up unasked.
+    pub(crate) fn heard(self) -> (Played, Notices) {
+        let mut played = self.mounting();
+        let (up, notices) = Upward::channel();
+        played.mount.start(&up).unwrap();
+        played.up = up;
+        (played, notices)
     }
 
     fn serve(mut self, wire: &Wire) {
@@ -305,6 +316,28 @@ impl Wire {
         self.say(&message);
     }
 
+    /// Makes a call, and waits for its answer: the errno, or what came with it.
+    pub(crate) fn call(&self, id: u64, message: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.say(message);
+        self.response(id)
+    }
+
+    /// Waits for the answer to a call of that id.
+    pub(crate) fn response(&self, id: u64) -> Result<Vec<u8>, Errno> {
+        let unique = id | CALL_ID;
+        let is = |asked: &Asked| asked.opcode == Opcode::Response && asked.unique == unique;
+        let all = self.until("response", |seen| seen.iter().any(is));
+        let body = all.into_iter().find(is).unwrap().body;
+        let (head, data) = body.split_at(size_of::<ResponseIn>());
+        match ResponseIn::read_from_bytes(head).unwrap().error {
+            0 => Ok(data.to_vec()),
+            error => {
+                assert!(data.is_empty(), "nothing follows an error");
+                Err(Errno::from_raw(error as i32))
+            }
+        }
+    }
+
     /// Sends bytes. The core may be gone.
     pub(crate) fn say(&self, message: &[u8]) {
         let _ = rustix::io::write(&self.fd, message);
@@ -358,6 +391,12 @@ impl Wire {
             assert!(!left.is_zero(), "the core does not go");
             (seen, _) = self.news.wait_timeout(seen, left).unwrap();
         }
+    }
+}
+
+impl Drop for Played {
+    fn drop(&mut self) {
+        self.up.close();
     }
 }
 
