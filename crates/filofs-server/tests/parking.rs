@@ -314,3 +314,31 @@ fn all_are_let_in_for_whom_there_is_room() {
         assert_eq!(long.join().unwrap(), End::Answered);
     });
 }
+
+#[test]
+fn reply_before_wait() {
+    model(|| {
+        let (lot, wire) = lot(9);
+        assert_eq!(lot.enter(2, 2), Entry::Entered);
+        assert!(matches!(lot.deliver(2, 2), Delivered::Waiter));
+        let came = lot.wait(2, || None::<()>, || drop(wire.read(&lot, 2)), sync::park);
+        assert!(matches!(came, Ok(Outcome::Answered(2))), "{came:?}");
+    });
+}
+
+#[test]
+fn fifo_order() {
+    model(|| {
+        let (lot, _) = lot(1);
+        let enter = |unique| lot.enter(unique, unique) == Entry::Entered;
+        assert!(enter(2) && !enter(6) && !enter(4));
+        assert!(matches!(lot.deliver(2, 2), Delivered::Waiter));
+        assert!(!enter(8) && !enter(6) && enter(4), "who came first goes first");
+        // There was no room in the socket: it is still the first.
+        lot.step_back(4);
+        assert!(!enter(6) && enter(4));
+        assert!(matches!(lot.deliver(4, 4), Delivered::Waiter));
+        lot.withdraw(6);
+        assert!(enter(8));
+    });
+}

@@ -221,8 +221,7 @@ impl Server {
                 reply => reply?,
             };
             let place = Some(Place::new(&above, name));
-            let created = self.created(link, Opcode::Create, id, &reply, how, place, since);
-            created.inspect_err(|_| {
+            self.created(link, Opcode::Create, id, &reply, how, place, since, || {
                 if exclusive {
                     self.undo(link, cx, id, name, false);
                 }
@@ -236,12 +235,12 @@ impl Server {
             let arg = self.create_in(link, how);
             let since = Some(self.nodes.now());
             let reply = self.ask(link, cx, id, &Operation::Tmpfile { arg }).map_err(unsupported)?;
-            self.created(link, Opcode::Tmpfile, id, &reply, how, None, since)
+            self.created(link, Opcode::Tmpfile, id, &reply, how, None, since, || {})
         })
     }
 
-    /// A regular file that was made and opened in one step. What cannot be kept is closed and
-    /// given back.
+    /// A regular file that was made and opened in one step. What cannot be kept is closed, undone
+    /// and given back.
     #[expect(clippy::too_many_arguments, reason = "one answer and all that was asked for it")]
     fn created(
         &self,
@@ -252,8 +251,10 @@ impl Server {
         how: MakeHow,
         place: Option<Place>,
         since: Option<Moment>,
+        undo: impl Fn(),
     ) -> Answer<Created> {
-        let out: CreateOut = self.fixed(link, opcode, dir, reply.body())?;
+        let out = self.fixed(link, opcode, dir, reply.body());
+        let out: CreateOut = out.inspect_err(|_| undo())?;
         match self.vet(link, &out.entry, place, Some(Kind::Regular), since) {
             Ok(entry) => {
                 let remote = self.remote_of(&entry)?;
@@ -262,6 +263,7 @@ impl Server {
             }
             Err(wrong) => {
                 self.release_unwanted(link, out.entry.nodeid, &out.open, false);
+                undo();
                 Err(self.refuse(link, opcode, dir, &out.entry, wrong))
             }
         }

@@ -5,3 +5,4 @@
 mod answers;
 mod list;
 mod middle;
+mod parks;
