@@ -8,7 +8,8 @@ use super::link::Link;
 use super::remote::{Moment, Place, Remote, Remotes};
 use super::told::{self, Wrong};
 use filofs::{
-    Context, Cookie, Entry, Errno, Generation, Kind, Name, Node, Profile, Result, Upward, locked,
+    Context, Cookie, Entry, Errno, Generation, Kind, Name, Node, Pid, Profile, Result, Upward,
+    locked,
 };
 use filofs_wire::abi::{EntryOut, Opcode, ROOT_ID};
 use filofs_wire::name::Name as WireName;
