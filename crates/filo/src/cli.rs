@@ -132,6 +132,9 @@ pub(crate) struct UmountArgs {
 
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ListArgs {
+    /// Say more of each: numbers, and how its servers in other processes are
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
     /// For scripts: a JSON array; keys are only ever added
     #[arg(long)]
     pub(crate) json: bool,

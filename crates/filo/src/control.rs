@@ -4,7 +4,7 @@
 //! one line, `{"verb":"status","version":1}`, and gets one line of JSON back.
 
 use crate::exit::{Exit, Failure};
-use filofs::{Mount, MountState, Op};
+use filofs::{Fact, FileSystem, Mount, MountState, Op};
 use rustix::fs::Mode;
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,13 @@ pub(crate) struct Status {
     pub(crate) device: String,
     /// Numbers since the mount began.
     pub(crate) counters: BTreeMap<String, u64>,
+    /// How each server in another process is that it depends on.
+    #[serde(default)]
+    pub(crate) servers: Vec<ServerStatus>,
 }
+
+/// What is known of one server, by key; see [`filofs::Facts`].
+pub(crate) type ServerStatus = BTreeMap<String, serde_json::Value>;
 
 impl Status {
     /// Of a mount of this process.
@@ -72,8 +78,21 @@ impl Status {
             state: state.to_owned(),
             device: device.to_owned(),
             counters,
+            servers: mount
+                .facts()
+                .into_iter()
+                .map(|facts| facts.into_iter().map(fact).collect())
+                .collect(),
         }
     }
+}
+
+fn fact((key, fact): (&str, Fact)) -> (String, serde_json::Value) {
+    let value = match fact {
+        Fact::Text(text) => text.into(),
+        Fact::Number(number) => number.into(),
+    };
+    (key.to_owned(), value)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -228,6 +247,7 @@ mod tests {
             state: "running".into(),
             device: "0:45".into(),
             counters: BTreeMap::from([("nodes".into(), 1)]),
+            servers: vec![ServerStatus::from_iter([fact(("pid", Fact::Number(8)))])],
         };
         let line = serde_json::to_string(&status).unwrap();
         assert_eq!(serde_json::from_str::<Status>(&line).unwrap(), status);

@@ -15,22 +15,45 @@ pub(crate) fn verb(args: &ListArgs) -> Result<ExitCode, Failure> {
         let text = serde_json::to_string_pretty(&all);
         return say(&format!("{}\n", text.map_err(|e| Failure::config(e.to_string()))?));
     }
-    say(&table(&all))
+    say(&table(&all, args.verbose))
 }
 
-/// For people: a line for each mount.
-fn table(all: &[Status]) -> String {
+/// For people: a line for each mount; with more of its servers, and what was asked, if verbose.
+fn table(all: &[Status], verbose: bool) -> String {
     if all.is_empty() {
         return "no mounts\n".into();
     }
     let shown: Vec<String> = all.iter().map(|s| one_line(&s.mountpoint)).collect();
     let width = shown.iter().map(|s| s.chars().count()).max().unwrap_or(0).max(11);
     let header = format!("{:<width$}  {:>8}  {:<8}  STACK\n", "MOUNT POINT", "PID", "STATE");
-    let lines = shown.iter().zip(all).map(|(mountpoint, Status { stack, pid, state, .. })| {
+    let lines = shown.iter().zip(all).map(|(mountpoint, status)| {
+        let Status { stack, pid, state, .. } = status;
         let pid = if *pid == 0 { "-".to_owned() } else { pid.to_string() };
-        format!("{mountpoint:<width$}  {pid:>8}  {state:<8}  {}\n", one_line(stack))
+        let line = format!("{mountpoint:<width$}  {pid:>8}  {state:<8}  {}\n", one_line(stack));
+        line + &if verbose { details(status) } else { String::new() }
     });
     header + &lines.collect::<String>()
+}
+
+/// What there is to know besides: the mount's own numbers, and how its servers are.
+fn details(status: &Status) -> String {
+    /// What matters most of a server, in this order; the rest follows by the alphabet.
+    const FIRST: [&str; 4] = ["server", "pid", "state", "lives"];
+
+    let line =
+        |key: &str, value: &str| format!("    {:<18} {}\n", key.replace('_', " "), one_line(value));
+    let counters = status.counters.iter().filter(|(key, _)| !key.contains('.'));
+    let mut text: String = counters.map(|(key, number)| line(key, &number.to_string())).collect();
+    for server in &status.servers {
+        let first = FIRST.iter().filter_map(|key| server.get_key_value(*key));
+        let rest = server.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
+        for (key, value) in first.chain(rest) {
+            let inset = if key == "server" { "" } else { "  " };
+            let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            text.push_str(&line(&format!("{inset}{key}"), &value));
+        }
+    }
+    text
 }
 
 /// Without line ends and what else would move the cursor.
@@ -52,6 +75,7 @@ fn all() -> Result<Vec<Status>, Failure> {
                 state: "dead".into(),
                 device: mounted.device,
                 counters: BTreeMap::new(),
+                servers: Vec::new(),
             });
         }
     }
@@ -78,10 +102,11 @@ mod tests {
             state: "dead".into(),
             device: "0:45".into(),
             counters: BTreeMap::new(),
+            servers: Vec::new(),
         };
-        let text = table(&[status]);
+        let text = table(&[status], true);
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.ends_with("/mnt/\u{fc}\\nx           -  dead      mem:\n"), "{text}");
-        assert_eq!(table(&[]), "no mounts\n");
+        assert_eq!(table(&[], true), "no mounts\n");
     }
 }

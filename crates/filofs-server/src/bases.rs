@@ -218,6 +218,11 @@ impl Keep for Running {
         self.wait_at_most(Duration::from_millis(500));
         Running::last_words(self)
     }
+
+    fn pid(&self) -> Option<u32> {
+        let pid = Running::pid(self).or_else(|| self.background_pid());
+        pid.map(|pid| pid.as_raw_pid().unsigned_abs())
+    }
 }
 
 impl Starter for Foreign {
@@ -238,6 +243,10 @@ impl Starter for Foreign {
 impl Keep for Guest {
     fn last_words(&self) -> String {
         Keep::last_words(&self.running)
+    }
+
+    fn pid(&self) -> Option<u32> {
+        Keep::pid(&self.running)
     }
 
     fn has_unmounted(&self) -> bool {
@@ -263,7 +272,16 @@ impl Starter for Listening {
                 "socket '{shown}' is served by user {uid}; if that is right, say peer={uid}"
             ));
         }
-        Ok(Started::new(channel, Box::new(())))
+        Ok(Started::new(channel, Box::new(Peer(peer.pid.as_raw_pid().unsigned_abs()))))
+    }
+}
+
+/// A server that is not ours to end: its process.
+struct Peer(u32);
+
+impl Keep for Peer {
+    fn pid(&self) -> Option<u32> {
+        Some(self.0)
     }
 }
 

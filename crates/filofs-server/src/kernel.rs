@@ -33,6 +33,7 @@ mod outbox;
 mod parking;
 mod remote;
 mod server;
+mod status;
 mod told;
 mod whole;
 mod worker;
@@ -46,8 +47,8 @@ mod sync {
 use crate::channel::Channel;
 use filofs::{
     Access, Attr, Context, Cookie, CopyHow, Created, DirOffset, DirSink, Entry, Errno, ExtattrCtl,
-    FallocateFlags, FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name,
-    Node, Open, OpenHow, Opened, PollEvents, Profile, ReleaseHow, RenameFlags, Result, Seek,
+    Facts, FallocateFlags, FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow,
+    Name, Node, Open, OpenHow, Opened, PollEvents, Profile, ReleaseHow, RenameFlags, Result, Seek,
     SetAttr, Sink, Source, Statfs, SyncMode, UnmountFlags, Upward, WriteFlags, XattrFlags, locked,
 };
 use server::Server;
@@ -56,6 +57,7 @@ use std::time::Duration;
 
 pub use life::{OnExit, Started, Starter};
 pub use link::Keep;
+pub use status::{State, Status};
 
 /// How a server is treated.
 #[derive(Clone, Debug)]
@@ -128,9 +130,9 @@ impl KernelHalf {
         self.server.root_kind()
     }
 
-    /// How often the server answered what no server may.
+    /// How often the server answered what no server may, in all its lives.
     pub fn lies(&self) -> u64 {
-        self.server.connection().lies()
+        self.server.lies()
     }
 
     /// How many requests have no answer, those included whose callers have given up.
@@ -141,6 +143,11 @@ impl KernelHalf {
     /// How many nodes of the server's are held.
     pub fn nodes(&self) -> usize {
         self.server.nodes.len()
+    }
+
+    /// How the server is now.
+    pub fn status(&self) -> Status {
+        Status::of(&self.server)
     }
 }
 
@@ -176,6 +183,10 @@ impl FileSystem for KernelHalf {
 
     fn connect(&self, up: &Upward) {
         let _ = self.server.up.set(up.clone());
+    }
+
+    fn facts(&self) -> Vec<Facts> {
+        vec![self.status().facts()]
     }
 
     fn root(&self, cx: &Context<'_>) -> Result<Entry> {

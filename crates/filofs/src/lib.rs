@@ -180,6 +180,7 @@ mod data;
 mod definition;
 mod entry;
 mod errno;
+mod facts;
 mod flags;
 mod handle;
 mod identity;
@@ -210,6 +211,7 @@ pub use data::{ShortSource, Sink, SliceSink, SliceSource, Source, VecSink};
 pub use definition::{Definition, OptionHelp, Options, Role, SetupError, nearest};
 pub use entry::{Created, DirEntry, DirSink, Entry, Full, Opened, State};
 pub use errno::{Errno, Result};
+pub use facts::{Fact, Facts};
 pub use filofs_macros::layer;
 pub use flags::{
     Access, CopyHow, ExtattrCtl, FallocateFlags, Ioctl, MakeHow, OpenFlags, OpenHow, OpenedFlags,

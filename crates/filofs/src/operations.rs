@@ -10,7 +10,7 @@
 
 use crate::call::{Answer, Argument, Call, Outcome, Visit};
 use crate::{
-    Access, Attr, Context, CopyHow, Created, DirOffset, DirSink, Entry, Errno, ExtattrCtl,
+    Access, Attr, Context, CopyHow, Created, DirOffset, DirSink, Entry, Errno, ExtattrCtl, Facts,
     FallocateFlags, FileHandle, Ioctl, Lock, LockOwner, Lower, MakeHow, Mount, Name, Next, Node,
     Open, OpenHow, Opened, PollEvents, Profile, ReleaseHow, RenameFlags, Result, Seek, SetAttr,
     Sink, Slot, Source, Stack, Statfs, SyncMode, UnmountFlags, Upward, WriteFlags, XattrFlags,
@@ -95,6 +95,12 @@ macro_rules! operations {
 
             /// Called once when the mount starts: keeps the way up for [`crate::Notice`]s.
             fn connect(&self, _up: &Upward) {}
+
+            /// How each of its parts is that has something to say of that: other processes it
+            /// depends on. Answered from memory, at any time, without waiting for anybody.
+            fn facts(&self) -> Vec<Facts> {
+                Vec::new()
+            }
 
             $(
                 $(#[$doc])*
@@ -201,6 +207,10 @@ macro_rules! operations {
                 self.base().connect(up);
             }
 
+            fn facts(&self) -> Vec<Facts> {
+                self.base().facts()
+            }
+
             $(
                 #[inline]
                 fn $name(&self, cx: &Context<'_>, $($arg: $type),*) -> Result<$answer> {
@@ -244,6 +254,10 @@ macro_rules! operations {
 
         fn connect(&$self, up: &Upward) {
             $below.connect(up);
+        }
+
+        fn facts(&$self) -> Vec<Facts> {
+            $below.facts()
         }
     };
 }

@@ -147,9 +147,14 @@ impl Connection {
         self.lacking.get().is_some_and(|lacking| lacking.contains(&opcode))
     }
 
-    /// The most data that one message carries, bytes (A23).
+    /// The largest message, bytes, either way (A23).
+    pub(super) fn largest_message(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// The most data that one message carries, bytes.
     pub(super) fn payload(&self) -> usize {
-        self.most.load(Ordering::Relaxed).saturating_sub(crate::channel::MESSAGE_HEAD)
+        self.largest_message().saturating_sub(crate::channel::MESSAGE_HEAD)
     }
 
     /// Asks, and waits for the answer.

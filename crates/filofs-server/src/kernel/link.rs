@@ -23,6 +23,11 @@ pub trait Keep: Send {
         String::new()
     }
 
+    /// Its process, where it is known.
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
     /// Whether it has said that it wants to be mounted no more. Otherwise its end is a death.
     fn has_unmounted(&self) -> bool {
         false
@@ -51,6 +56,11 @@ impl Link {
     /// Whether the server went because it wanted to.
     pub(super) fn has_unmounted(&self) -> bool {
         locked(&self.keep).as_ref().is_some_and(|keep| keep.has_unmounted())
+    }
+
+    /// Its process, where it is known and not ended.
+    pub(super) fn pid(&self) -> Option<u32> {
+        locked(&self.keep).as_ref().and_then(|keep| keep.pid())
     }
 
     /// Ends it: everybody who waits is told, and what is left of its process is killed.

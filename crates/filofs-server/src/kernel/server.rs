@@ -1,7 +1,7 @@
 //! `Server`: one file server over all its lives, and how a request reaches it.
 
 use super::Settings;
-use super::connection::{Connection, Reply};
+use super::connection::Reply;
 use super::fault::{Answer, Fault};
 use super::life::{Health, OnExit, Starter};
 use super::link::Link;
@@ -16,7 +16,7 @@ use filofs_wire::name::Name as WireName;
 use filofs_wire::request::Operation;
 use std::collections::HashSet;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(super) struct Server {
     pub(super) starter: Option<Box<dyn Starter>>,
     /// As it runs now.
     link: RwLock<Arc<Link>>,
+    /// What it answered in earlier lives that no server may.
+    earlier_lies: AtomicU64,
     pub(super) health: Mutex<Health>,
     /// Deadlines that it has missed, one after the other.
     misses: AtomicU32,
@@ -71,6 +73,7 @@ impl Server {
             settings: settings.clone(),
             starter,
             link: RwLock::new(link),
+            earlier_lies: AtomicU64::new(0),
             health: Mutex::default(),
             misses: AtomicU32::new(0),
             suspected: AtomicBool::new(false),
@@ -98,12 +101,18 @@ impl Server {
             &mut *self.link.write().unwrap_or_else(PoisonError::into_inner),
             link,
         );
+        self.earlier_lies.fetch_add(old.connection.lies(), Ordering::Relaxed);
         drop(health);
         drop(old);
         true
     }
 
-    fn restarts(&self) -> bool {
+    /// How often it answered what no server may.
+    pub(super) fn lies(&self) -> u64 {
+        self.earlier_lies.load(Ordering::Relaxed) + self.now().connection.lies()
+    }
+
+    pub(super) fn restarts(&self) -> bool {
         self.settings.on_exit == OnExit::Restart && self.starter.is_some()
     }
 
@@ -388,11 +397,6 @@ impl Server {
     ) -> Fault {
         link.connection.give_back(entry);
         link.connection.lie(opcode, 0, nodeid, wrong)
-    }
-
-    /// The connection as it is now, for the worker.
-    pub(super) fn connection(&self) -> Arc<Connection> {
-        self.now().connection.clone()
     }
 }
 

@@ -105,12 +105,14 @@ impl Running {
     /// The process id of the program itself, as it is seen here. None once it has ended, even if
     /// it goes on in the background.
     pub fn pid(&self) -> Option<Pid> {
-        let program = self.program.as_ref()?;
-        let number = rustix::fd::AsRawFd::as_raw_fd(program);
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
-        let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
-        // -1 if it has ended, see pidfd_open(2).
-        Pid::from_raw(line.trim().parse().ok().filter(|pid| *pid > 0)?)
+        pid_of(self.program.as_ref()?)
+    }
+
+    /// A process that the program has left behind when it put itself into the background, as it is
+    /// seen here.
+    pub fn background_pid(&self) -> Option<Pid> {
+        let keeper = child_of(pid_of(&self.launcher)?)?;
+        child_of(keeper)
     }
 
     /// Sends a signal to the program itself; never to another that has its number since. Errors:
@@ -221,6 +223,22 @@ impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// The process that a descriptor is of, if it has not ended.
+fn pid_of(pidfd: &OwnedFd) -> Option<Pid> {
+    let number = rustix::fd::AsRawFd::as_raw_fd(pidfd);
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    // -1 if it has ended, see pidfd_open(2).
+    Pid::from_raw(line.trim().parse().ok().filter(|pid| *pid > 0)?)
+}
+
+/// The first child of a process, if the kernel tells (proc(5), CONFIG_PROC_CHILDREN).
+fn child_of(pid: Pid) -> Option<Pid> {
+    let pid = pid.as_raw_pid();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    Pid::from_raw(children.split_whitespace().next()?.parse().ok().filter(|pid| *pid > 0)?)
 }
 
 /// Waits until there is something to read, at most so long; less if there is a signal.
