@@ -137,7 +137,7 @@ impl KernelHalf {
 
     /// How many requests have no answer, those included whose callers have given up.
     pub fn outstanding(&self) -> usize {
-        self.server.connection().outstanding()
+        self.server.now().connection.outstanding()
     }
 
     /// How many nodes of the server's are held.
