@@ -41,6 +41,7 @@
 //! | `complaint` | what a core finds wrong with our answers |
 //! | `life` | the states of one session |
 //! | `ledger` | everything a successor process would have to know |
+//! | `lockers`, `releases` | whose locks go with an open, and closes on their way |
 //! | `flight` | requests being worked on, for INTERRUPT |
 //! | `herald` | notices, from the file system up to the kernel |
 //!
@@ -70,6 +71,7 @@ mod listing;
 mod lockers;
 mod mountpoint;
 mod options;
+mod releases;
 mod session;
 mod terms;
 

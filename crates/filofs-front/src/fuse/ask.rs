@@ -159,6 +159,7 @@ impl Ask<'_> {
                 answer.plain(&reply::statfs(unique, face::numbers(&numbers)));
             }
             Operation::Release { arg } | Operation::Releasedir { arg } => {
+                let _release = ledger.releases.begin();
                 ledger.opened(arg.open_id, nodeid)?;
                 let open = ledger.close(arg.open_id)?;
                 for owner in ledger.lockers.take(open.id()) {
@@ -539,26 +540,30 @@ impl Ask<'_> {
         // Were every worker to wait for a lock, nobody would read the request that gives it back.
         let waiting = if wait { ledger.flights.may_wait() } else { None };
         let waits = waiting.is_some();
-        let taken = if arg.lk_flags.contains(abi::LkFlags::FLOCK) {
-            ledger.mount().flock(cx, open.node(), &open, owner, lock.kind, waits)
-        } else {
-            if lock.kind != LockKind::Unlock {
-                ledger.lockers.add(open.id(), owner);
+        let flock = arg.lk_flags.contains(abi::LkFlags::FLOCK);
+        if !flock && lock.kind != LockKind::Unlock {
+            ledger.lockers.add(open.id(), owner);
+        }
+        let take = |lock: Lock, waits| {
+            if flock {
+                ledger.mount().flock(cx, open.node(), &open, owner, lock.kind, waits)
+            } else {
+                ledger.mount().setlk(cx, open.node(), &open, owner, lock, waits)
             }
-            ledger.mount().setlk(cx, open.node(), &open, owner, lock, waits)
         };
+        let mut taken = take(lock, waits);
+        if taken == Err(Errno::EAGAIN) && !wait {
+            // Whoever has it may have closed the file already.
+            ledger.releases.settle();
+            taken = take(lock, false);
+        }
         match taken {
             Err(Errno::EAGAIN) if wait && !waits => return Err(Errno::ENOLCK),
             taken => taken?,
         }
         if !answer.empty() && lock.kind != LockKind::Unlock {
             // The waiter was killed in the moment in which it got the lock.
-            let lock = Lock { kind: LockKind::Unlock, ..lock };
-            let _ = if arg.lk_flags.contains(abi::LkFlags::FLOCK) {
-                ledger.mount().flock(cx, open.node(), &open, owner, lock.kind, false)
-            } else {
-                ledger.mount().setlk(cx, open.node(), &open, owner, lock, false)
-            };
+            let _ = take(Lock { kind: LockKind::Unlock, ..lock }, false);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::face::Face;
 use super::flight::Flights;
 use super::lockers::Lockers;
+use super::releases::Releases;
 use super::terms::Terms;
 use filofs::{
     Context, Cookie, Entry, Errno, FileSystem, Mount, Node, Open, OpenFlags, OpenId, Opened, Result,
@@ -23,6 +24,7 @@ pub(super) struct Ledger {
     terms: OnceLock<Terms>,
     pub(super) flights: Flights,
     pub(super) lockers: Lockers,
+    pub(super) releases: Releases,
 }
 
 impl Ledger {
@@ -34,6 +36,7 @@ impl Ledger {
             terms: OnceLock::new(),
             flights: Flights::new(most_workers),
             lockers: Lockers::default(),
+            releases: Releases::default(),
         }
     }
 
