@@ -33,10 +33,9 @@ fn hold(ground: &Ground, opcode: Opcode) -> Held {
 
 /// Runs a call in a thread, and interrupts it until it ends.
 fn interrupted<T: Send + 'static>(
-    process: Process,
+    process: Arc<Process>,
     call: impl FnOnce(&Process) -> T + Send + 'static,
 ) -> impl FnOnce() -> T {
-    let process = Arc::new(process);
     let caller = process.clone();
     let running = thread::spawn(move || call(&caller));
     move || {
@@ -64,7 +63,7 @@ fn interrupted_after_read_late_reply_swallowed() {
         let what = opcode.name();
         let (ground, p) = prepared(Ground::new());
         let held = hold(&ground, opcode);
-        let end = interrupted(p.fork(), call);
+        let end = interrupted(Arc::new(p.fork()), call);
         ground.middle.wait("it is asked", |_| !held.lock().unwrap().is_empty());
         timely(what, || assert_eq!(end(), Err(Errno::EINTR), "{what}"));
         let (asked, answer) = held.lock().unwrap().remove(0);
@@ -143,7 +142,9 @@ fn interrupted_before_read_never_seen() {
     ground.middle.wait("the channel is full", |_| ground.half.outstanding() >= 3);
     // Wherever it is found, it was not sent: the line is long.
     let flags = FallocateFlags::empty();
-    let end = interrupted(p.fork(), move |p| p.fallocate(fd, flags, 0, 9));
+    // It is kept: its end closes its files, and that waits for the server.
+    let waiter = Arc::new(p.fork());
+    let end = interrupted(waiter.clone(), move |p| p.fallocate(fd, flags, 0, 9));
     timely("the line", || {
         let full = || ground.half.outstanding();
         let mut seen = full();
@@ -164,7 +165,7 @@ fn interrupted_before_read_never_seen() {
     }
     assert_eq!(ground.middle.count(Opcode::Fallocate), 0, "it was withdrawn");
     p.close(fd).unwrap();
-    drop(p);
+    drop((p, waiter));
     ground.end();
 }
 
