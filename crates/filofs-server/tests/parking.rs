@@ -324,7 +324,7 @@ fn reply_before_wait() {
         let (lot, wire) = lot(9);
         assert_eq!(lot.enter(2, 2), Entry::Entered);
         assert!(matches!(lot.deliver(2, 2), Delivered::Waiter));
-        let came = lot.wait(2, || None::<()>, || drop(wire.read(&lot, 2)), sync::park);
+        let came = lot.wait(2, || None::<()>, || drop(wire.read(&lot, 2)), sync::park, |_, _| {});
         assert!(matches!(came, Ok(Outcome::Answered(2))), "{came:?}");
     });
 }
