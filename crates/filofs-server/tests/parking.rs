@@ -129,12 +129,15 @@ fn call(lot: &Lot, wire: &Wire, unique: u64, send: impl Fn(u64)) -> End {
     wire.state.lock().unwrap().callers.push((unique, sync::current()));
     loop {
         match lot.enter(unique, unique) {
-            Entry::Entered => break,
+            Entry::Entered => break send(unique),
+            Entry::First => {
+                send(unique);
+                break lot.sent(unique);
+            }
             Entry::Dead => return End::Never,
             Entry::InLine => sync::park(),
         }
     }
-    send(unique);
     let stop = || wire.is_stopped(unique).then_some(());
     match lot.wait(unique, stop, || drop(wire.read(lot, unique)), sync::park, |_, _| {}) {
         Ok(Outcome::Answered(answer)) => {
@@ -330,15 +333,17 @@ fn reply_before_wait() {
 fn fifo_order() {
     model(|| {
         let (lot, _) = lot(1);
-        let enter = |unique| lot.enter(unique, unique) == Entry::Entered;
-        assert!(enter(2) && !enter(6) && !enter(4));
+        let enter = |unique| lot.enter(unique, unique);
+        assert_eq!([enter(2), enter(6), enter(4)], [Entry::Entered, Entry::InLine, Entry::InLine]);
         assert!(matches!(lot.deliver(2, 2), Delivered::Waiter));
-        assert!(!enter(8) && !enter(6) && enter(4), "who came first goes first");
-        // There was no room in the socket: it is still the first.
+        // Who came first goes first.
+        assert_eq!([enter(8), enter(6), enter(4)], [Entry::InLine, Entry::InLine, Entry::First]);
+        // There was no room in the socket: it is still the first, also while it tries.
         lot.step_back(4);
-        assert!(!enter(6) && enter(4));
+        assert_eq!([enter(6), enter(4), enter(10)], [Entry::InLine, Entry::First, Entry::InLine]);
+        lot.sent(4);
         assert!(matches!(lot.deliver(4, 4), Delivered::Waiter));
         lot.withdraw(6);
-        assert!(enter(8));
+        assert_eq!(enter(8), Entry::First);
     });
 }

@@ -405,8 +405,13 @@ impl Connection {
                     }
                     fault
                 }
-                Entry::Entered => match self.pay_and_send(message) {
-                    Ok(()) => return Ok(()),
+                entry @ (Entry::Entered | Entry::First) => match self.pay_and_send(message) {
+                    Ok(()) => {
+                        if entry == Entry::First {
+                            self.parking.sent(unique);
+                        }
+                        return Ok(());
+                    }
                     Err(Unsent::Gone) => {
                         self.die();
                         Some(Fault::Gone)

@@ -29,8 +29,11 @@ pub(super) enum Outcome<A> {
 /// Whether a request may be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Entry {
-    /// Yes; it is parked.
+    /// Yes; it is parked, and nobody stands in line.
     Entered,
+    /// Yes; it is parked, but keeps the first place in line until it was sent: otherwise shorter
+    /// ones, for which there is room more often, would go before it for ever.
+    First,
     /// Not yet. The caller stands in line, and is woken.
     InLine,
     /// The server is gone.
@@ -129,13 +132,18 @@ impl<Q, A> Parking<Q, A> {
             state.line.insert(unique, current());
             return Entry::InLine;
         }
-        state.line.remove(&unique);
         state.park(unique, asked);
-        state.wake_first_in_line();
-        Entry::Entered
+        if state.line.contains_key(&unique) { Entry::First } else { Entry::Entered }
     }
 
-    /// It could not be sent just now: back to its place in line.
+    /// The first in line was sent.
+    pub(super) fn sent(&self, unique: u64) {
+        let mut state = self.locked();
+        state.line.remove(&unique);
+        state.wake_first_in_line();
+    }
+
+    /// It could not be sent just now: it takes its place in line, if it has none.
     pub(super) fn step_back(&self, unique: u64) {
         let mut state = self.locked();
         if state.remove(unique) && !state.dead {
