@@ -54,7 +54,7 @@ use place::Place;
 use rustix::fd::OwnedFd;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,7 @@ impl FromStr for Way {
             "auto" => Ok(Way::Auto),
             "standin" => Ok(Way::StandIn),
             "fd" => Ok(Way::Fd),
-            _ => Err(format!("attach={text}: it is auto, standin or fd")),
+            _ => Err(format!("option 'attach': '{text}' is not auto, standin or fd")),
         }
     }
 }
@@ -96,6 +96,8 @@ impl FromStr for Way {
 #[derive(Clone, Debug)]
 pub struct Foreign {
     words: Vec<String>,
+    /// Where it was made: what is relative in the command is meant from there.
+    directory: Option<PathBuf>,
     /// How it gets its end of the channel.
     pub way: Way,
     /// What it may do.
@@ -144,7 +146,8 @@ impl Foreign {
             return Err(AttachError::NoMountPoint);
         }
         let (way, sandbox) = (Way::default(), Sandbox::default());
-        Ok(Foreign { words, way, sandbox, patience: PATIENCE })
+        let directory = std::env::current_dir().ok();
+        Ok(Foreign { words, directory, way, sandbox, patience: PATIENCE })
     }
 
     /// The program, as in the command.
@@ -180,6 +183,7 @@ impl Foreign {
         let dirs = std::env::join_paths(dirs).map_err(io::Error::other);
         let dirs = dirs.map_err(system("put the stand-in into PATH"))?;
         let mut program = self.on(place.mount_point().as_os_str()).env("PATH", dirs);
+        program = place.litter().into_iter().fold(program, Program::litter);
         for fusermount in stand_in::all_fusermounts(&path) {
             program = program.bind(&stand_in, &fusermount);
         }
@@ -219,7 +223,7 @@ impl Foreign {
             parts.for_each(|part| told.extend([mount_point, part.as_ref()]));
             told
         });
-        Program::new(self.program(), words)
+        Program::new(self.program(), words).directory(self.directory.as_deref())
     }
 
     /// The sandbox, wide enough for what the program has to reach here.

@@ -8,6 +8,7 @@ use crate::serve::CHANNEL;
 use filofs::{Definition, FileSystem, OptionHelp, Options, Role, SetupError};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,9 +115,21 @@ fn server(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
     })?;
     let peer = options.number("peer")?;
     if let Some(path) = argument.strip_prefix("unix=") {
+        if path.is_empty() {
+            return Err(SetupError::new("unix= needs the path of a socket"));
+        }
+        for key in Sandbox::NAMES {
+            if !options.values(key)?.is_empty() {
+                let text = "is for programs started here; who listens at a socket runs already";
+                return Err(SetupError::new(format!("option '{key}' {text}")));
+            }
+        }
         let settings = settings(options, &argument, OnExit::Unmount)?;
         let at = Listening { path: path.into(), peer };
         return start(Box::new(at), &settings);
+    }
+    if peer.is_some() {
+        return Err(SetupError::new("option 'peer' is for 'unix=SOCKET', not for a program"));
     }
     let words = words::split(&argument).map_err(|error| SetupError::new(error.to_string()))?;
     let name = words.first().cloned().unwrap_or_default();
@@ -124,7 +137,8 @@ fn server(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
     let mut settings = settings(options, name, OnExit::Restart)?;
     let sandbox = sandbox(options)?;
     settings.tells_pids = sandbox.profile() == Profile::Off;
-    start(Box::new(Spawned { name: name.to_owned(), words, sandbox }), &settings)
+    let (name, directory) = (name.to_owned(), std::env::current_dir().ok());
+    start(Box::new(Spawned { name, words, directory, sandbox }), &settings)
 }
 
 fn exec(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
@@ -196,6 +210,7 @@ pub(crate) fn sandbox(options: &mut Options) -> Result<Sandbox, SetupError> {
 struct Spawned {
     name: String,
     words: Vec<String>,
+    directory: Option<PathBuf>,
     sandbox: Sandbox,
 }
 
@@ -203,6 +218,7 @@ impl Starter for Spawned {
     fn start(&self) -> Result<Started, String> {
         let (channel, theirs) = Channel::pair().map_err(|errno| errno.to_string())?;
         let running = Program::new(&self.name, self.words.iter())
+            .directory(self.directory.as_deref())
             .env(CHANNEL, crate::launch::CHANNEL_FD.to_string())
             .channel(theirs)
             .sandbox(self.sandbox.clone())
@@ -217,6 +233,19 @@ impl Keep for Running {
         // It may be about to say why it ends.
         self.wait_at_most(Duration::from_millis(500));
         Running::last_words(self)
+    }
+
+    fn end(&self) -> Option<ExitStatus> {
+        self.has_ended()
+    }
+
+    fn part(&self) {
+        /// For programs that see that the channel has ended, and for those that have to be told.
+        const GRACE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
+        if self.wait_at_most(GRACE[0]).is_none() {
+            self.terminate(GRACE[1]);
+        }
     }
 
     fn pid(&self) -> Option<u32> {
@@ -243,6 +272,14 @@ impl Starter for Foreign {
 impl Keep for Guest {
     fn last_words(&self) -> String {
         Keep::last_words(&self.running)
+    }
+
+    fn end(&self) -> Option<ExitStatus> {
+        self.running.has_ended()
+    }
+
+    fn part(&self) {
+        Keep::part(&self.running);
     }
 
     fn pid(&self) -> Option<u32> {

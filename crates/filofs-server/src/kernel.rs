@@ -59,6 +59,9 @@ pub use life::{OnExit, Started, Starter};
 pub use link::Keep;
 pub use status::{State, Status};
 
+/// The target of the log under which messages are written, if they are.
+pub const MESSAGES: &str = "filo_messages";
+
 /// How a server is treated.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -183,6 +186,10 @@ impl FileSystem for KernelHalf {
 
     fn connect(&self, up: &Upward) {
         let _ = self.server.up.set(up.clone());
+    }
+
+    fn disconnect(&self) {
+        self.server.goodbye();
     }
 
     fn facts(&self) -> Vec<Facts> {

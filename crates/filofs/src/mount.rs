@@ -206,14 +206,18 @@ impl Mount {
         }
     }
 
-    /// Dying, without a question: the client is gone.
+    /// Dying, without a question: the client is gone. The file system is told last of all.
     pub fn die(&self) {
-        self.state.store(MountState::Dying as u8, Ordering::SeqCst);
+        let dying = MountState::Dying as u8;
+        let first = self.state.swap(dying, Ordering::SeqCst) != dying;
         for open in self.opens.drain() {
             let _ = self.caught("giving back an open file", || drop(open));
         }
         for node in self.nodes.forget_all() {
             let _ = self.caught("giving back a node", || drop(node));
+        }
+        if first {
+            let _ = self.caught("disconnect", || self.stack.disconnect());
         }
     }
 

@@ -96,6 +96,11 @@ macro_rules! operations {
             /// Called once when the mount starts: keeps the way up for [`crate::Notice`]s.
             fn connect(&self, _up: &Upward) {}
 
+            /// Called once when the mount has ended, after the last operation and the last node
+            /// that was given back: nobody will ask any more. What it has outside of this process
+            /// ends now.
+            fn disconnect(&self) {}
+
             /// How each of its parts is that has something to say of that: other processes it
             /// depends on. Answered from memory, at any time, without waiting for anybody.
             fn facts(&self) -> Vec<Facts> {
@@ -207,6 +212,10 @@ macro_rules! operations {
                 self.base().connect(up);
             }
 
+            fn disconnect(&self) {
+                self.base().disconnect();
+            }
+
             fn facts(&self) -> Vec<Facts> {
                 self.base().facts()
             }
@@ -254,6 +263,10 @@ macro_rules! operations {
 
         fn connect(&$self, up: &Upward) {
             $below.connect(up);
+        }
+
+        fn disconnect(&$self) {
+            $below.disconnect();
         }
 
         fn facts(&$self) -> Vec<Facts> {

@@ -80,6 +80,16 @@ impl Place {
         listen().map_err(system("listen for the stand-in of fusermount"))
     }
 
+    /// Everything that is here, in an order in which it can be removed. One by one, and by name:
+    /// should the program have managed to mount something here after all, that is somebody's data.
+    pub(super) fn litter(&self) -> Vec<PathBuf> {
+        let programs = NAMES.iter().map(|name| self.programs().join(name));
+        let socket = self.dir.join(SOCKET);
+        let hack = self.mount_point().join(POLL_HACK);
+        let dirs = [self.programs(), self.mount_point(), self.dir.clone()];
+        programs.chain([socket, hack]).chain(dirs).collect()
+    }
+
     /// From here on the mount point looks mounted to those who look. Not before: programs want it
     /// empty.
     pub(super) fn look_mounted(&self) -> io::Result<()> {
@@ -89,17 +99,11 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // One by one, and by name: should the program have managed to mount something here after
-        // all, that is somebody's data.
-        for name in NAMES {
-            let _ = fs::remove_file(self.programs().join(name));
+        for path in self.litter() {
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
         }
-        let _ = fs::remove_dir(self.programs());
-        let _ = fs::remove_file(self.dir.join(SOCKET));
-        let _ = fs::remove_file(self.mount_point().join(POLL_HACK));
-        let _ = fs::remove_dir(self.mount_point());
-        if let Err(error) = fs::remove_dir(&self.dir) {
-            log::warn!("{}: not removed: {error}", self.dir.display());
+        if self.dir.exists() {
+            log::warn!("{}: not removed: there is something in it", self.dir.display());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `Dump`: every message as a line for people, both ways: `--trace-messages`.
 
+use super::MESSAGES;
 use filofs_wire::dialect::Dialect;
 use filofs_wire::incoming::Incoming;
 use filofs_wire::request::Request;
@@ -18,7 +19,7 @@ impl Dump {
 
     pub(super) fn sent(&self, message: &[u8], dialect: Dialect) {
         match Request::parse(message, dialect) {
-            Ok(request) => log::info!(
+            Ok(request) => log::info!(target: MESSAGES,
                 "{} <- #{} node {} uid {} {:?}",
                 self.name,
                 request.header.unique,
@@ -26,16 +27,16 @@ impl Dump {
                 request.header.uid,
                 request.operation
             ),
-            Err(malformed) => log::info!("{} <- {malformed}", self.name),
+            Err(malformed) => log::info!(target: MESSAGES, "{} <- {malformed}", self.name),
         }
     }
 
     pub(super) fn received(&self, message: &[u8], dialect: Dialect) {
         match Incoming::parse(message, dialect) {
             Ok(Incoming::Reply { unique, error, body }) => {
-                log::info!("{} -> #{unique} error {error}, {} bytes", self.name, body.len());
+                log::info!(target: MESSAGES, "{} -> #{unique} error {error}, {} bytes", self.name, body.len());
             }
-            other => log::info!("{} -> {other:?}", self.name),
+            other => log::info!(target: MESSAGES, "{} -> {other:?}", self.name),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::server::Server;
 use super::worker;
 use super::{Settings, thread};
 use crate::channel::{Channel, MESSAGE_MAX};
+use crate::launch::one_line;
 use filofs::{Errno, Notice, Result, locked};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -98,21 +99,30 @@ pub(super) fn begin(
         }
         Err(fault) => {
             connection.die();
-            let why = match fault {
-                Fault::Errno(Errno::EINVAL) => "its mount arguments are refused".into(),
-                Fault::Errno(errno) => format!("it answers INIT with: {errno}"),
-                Fault::Missing => "it does not know INIT".into(),
-                Fault::Gone | Fault::Died => "it ended before it answered INIT".into(),
-                Fault::Late => {
-                    let secs = settings.start_patience.as_secs();
-                    format!("it does not answer INIT; waited {secs} s")
-                }
-            };
-            let words = keep.last_words();
-            let words = words.trim();
-            Err(if words.is_empty() { why } else { format!("{why}; its last words: {words}") })
+            Err(ungreeted(settings, fault, &*keep))
         }
     }
+}
+
+/// Why a server was started in vain, for a person.
+fn ungreeted(settings: &Settings, fault: Fault, keep: &dyn Keep) -> String {
+    let name = &settings.name;
+    // First the words: they wait for a program that is about to end.
+    let words = one_line(&keep.last_words());
+    let why = match fault {
+        Fault::Errno(Errno::EINVAL) => format!("the mount arguments of {name} are refused"),
+        Fault::Errno(errno) => format!("{name} answers INIT with: {errno}"),
+        Fault::Missing => format!("{name} does not know INIT: it is no file server"),
+        Fault::Gone | Fault::Died => match keep.end() {
+            Some(status) => format!("{name} ended ({status}) before it answered INIT"),
+            None => format!("{name} hung up before it answered INIT"),
+        },
+        Fault::Late => {
+            let secs = settings.start_patience.as_secs();
+            format!("{name} does not answer INIT; waited {secs} s ('start-timeout=' says how long)")
+        }
+    };
+    if words.is_empty() { why } else { format!("{why}; its last words: {words}") }
 }
 
 /// Starts the threads of one life of the server: one that reads while nobody waits for an answer,

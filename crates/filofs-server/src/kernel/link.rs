@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::handshake::Terms;
 use filofs::locked;
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
 
 /// A server as it is running now: after each restart there is a new one.
@@ -23,10 +24,19 @@ pub trait Keep: Send {
         String::new()
     }
 
+    /// How it has ended, if it has and that is known.
+    fn end(&self) -> Option<ExitStatus> {
+        None
+    }
+
     /// Its process, where it is known.
     fn pid(&self) -> Option<u32> {
         None
     }
+
+    /// The channel has ended because nobody has a use for it any more: lets it end by itself, within
+    /// reason.
+    fn part(&self) {}
 
     /// Whether it has said that it wants to be mounted no more. Otherwise its end is a death.
     fn has_unmounted(&self) -> bool {
@@ -68,6 +78,16 @@ impl Link {
         self.connection.die();
         let keep = locked(&self.keep).take();
         drop(keep);
+    }
+
+    /// Ends it in good order: its process may end by itself first.
+    pub(super) fn part(&self) {
+        // Before others see the end of the connection, and end the process in their way.
+        let keep = locked(&self.keep).take();
+        self.connection.die();
+        if let Some(keep) = &keep {
+            keep.part();
+        }
     }
 }
 

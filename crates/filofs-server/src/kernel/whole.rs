@@ -151,7 +151,7 @@ impl Server {
             let cx = Context::internal();
             let _ = self.ask_within(&link, &cx, 0, &Operation::Destroy, patience);
         }
-        link.end();
+        link.part();
     }
 
     /// The kind of file that the root is.

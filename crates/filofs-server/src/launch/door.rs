@@ -5,6 +5,7 @@ use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::stdio::{stdin, stdout};
 use std::ffi::{CString, OsString};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 /// This program, whatever has become of its file.
@@ -62,9 +63,21 @@ fn enter(stage: Stage, arguments: impl Iterator<Item = OsString>) -> ExitCode {
         let _ = rustix::thread::set_name(&name);
     }
     match stage {
-        Stage::Launcher => launch(&plan).unwrap_or_else(fail),
+        Stage::Launcher => {
+            let code = launch(&plan).unwrap_or_else(fail);
+            // Here, for whoever started this may have been killed.
+            plan.litter.iter().for_each(|path| remove(path));
+            code
+        }
         Stage::Keeper => keeper::life(&plan, true, plan.channel.then(|| sys::take(CHANNEL_FD))),
         Stage::Program => confine::life(&plan),
+    }
+}
+
+/// Removes a file or an empty directory; what is not there, or cannot be removed, is left.
+fn remove(path: &Path) {
+    if std::fs::remove_file(path).is_err() {
+        let _ = std::fs::remove_dir(path);
     }
 }
 

@@ -67,10 +67,13 @@ impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LaunchError::NotFound { program, searched: Some(path) } => {
-                write!(f, "{program}: no such program in PATH ({path})")
+                write!(
+                    f,
+                    "{program}: no such program in PATH ({path}); say where it is, as ./{program}"
+                )
             }
             LaunchError::NotFound { program, searched: None } => {
-                write!(f, "{program}: no such file")
+                write!(f, "{program}: no such program")
             }
             LaunchError::NotExecutable { path, why } => {
                 write!(f, "{} cannot be executed: {why}", path.display())
@@ -85,7 +88,7 @@ impl fmt::Display for LaunchError {
                 write!(f, "{name} ended ({status}) and left no word on standard error")
             }
             LaunchError::Ended { name, status, last_words } => {
-                write!(f, "{name} ended ({status}). Its last words: {}", one_line(last_words))
+                write!(f, "{name} ended ({status}); its last words: {}", one_line(last_words))
             }
             LaunchError::Late { name } => write!(f, "{name} could not be started in time"),
             LaunchError::System { what, errno } => write!(f, "cannot {what}: {errno}"),

@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) sandbox: Sandbox,
     /// What is to be seen over what.
     pub(super) binds: Vec<(PathBuf, PathBuf)>,
+    /// Files, and directories that are empty then, to be removed at the end, in this order.
+    pub(super) litter: Vec<PathBuf>,
     /// Mounts that are not to be seen.
     pub(super) hidden: Vec<PathBuf>,
     /// Whether there is a channel.
@@ -41,6 +43,10 @@ impl Plan {
             words.push(source.into());
             words.push(over.into());
         }
+        for path in &self.litter {
+            words.push("litter".into());
+            words.push(path.into());
+        }
         for path in &self.hidden {
             words.push("hide".into());
             words.push(path.into());
@@ -61,6 +67,7 @@ impl Plan {
                 b"channel" => plan.channel = true,
                 b"mounts" => plan.mounts = true,
                 b"bare" => plan.bare = true,
+                b"litter" => plan.litter.push(words.next()?.into()),
                 b"bind" => plan.binds.push((words.next()?.into(), words.next()?.into())),
                 b"hide" => plan.hidden.push(words.next()?.into()),
                 option => {
@@ -96,6 +103,7 @@ mod tests {
             argv: vec!["a".into(), "--".into(), OsString::from_vec(vec![0xff, b'='])],
             sandbox,
             binds: vec![("--".into(), "channel".into())],
+            litter: vec!["bind".into(), "/a b".into()],
             hidden: vec!["hide".into(), "/b".into()],
             channel: true,
             mounts: true,

@@ -39,6 +39,7 @@ pub struct Program {
     plan: Plan,
     env: Vec<(OsString, OsString)>,
     channel: Option<OwnedFd>,
+    directory: Option<PathBuf>,
     launcher: PathBuf,
 }
 
@@ -52,6 +53,7 @@ impl Program {
             plan: Plan { argv, ..Plan::default() },
             env: Vec::new(),
             channel: None,
+            directory: None,
             launcher: OWN_PROGRAM.into(),
         }
     }
@@ -65,6 +67,13 @@ impl Program {
     /// What becomes its descriptor [`CHANNEL_FD`](super::CHANNEL_FD).
     pub fn channel(mut self, channel: OwnedFd) -> Program {
         self.channel = Some(channel);
+        self
+    }
+
+    /// Its working directory; `None` for ours. For one that is started again after we have gone
+    /// elsewhere.
+    pub fn directory(mut self, path: Option<&Path>) -> Program {
+        self.directory = path.map(Path::to_owned);
         self
     }
 
@@ -86,6 +95,13 @@ impl Program {
     pub fn bind(mut self, source: &Path, over: &Path) -> Program {
         self.plan.binds.push((source.to_owned(), over.to_owned()));
         self.needs_mount_namespace()
+    }
+
+    /// What is removed when it has ended with all its descendants, also if we are gone by then: a
+    /// file, or a directory that is empty then.
+    pub fn litter(mut self, path: PathBuf) -> Program {
+        self.plan.litter.push(path);
+        self
     }
 
     /// A program that calls [`door`](super::door) first, if the caller's own does not.
@@ -137,7 +153,11 @@ impl Program {
             ),
             None => Stdio::null(),
         };
-        let child = Command::new(&self.launcher)
+        let mut command = Command::new(&self.launcher);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let child = command
             .arg0(Stage::Launcher.name())
             .args(self.plan.words())
             .envs(self.env.iter().map(|(name, value)| (name, value)))

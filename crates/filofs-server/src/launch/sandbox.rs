@@ -41,7 +41,7 @@ impl FromStr for Profile {
         [Profile::Off, Profile::Loose, Profile::Strict]
             .into_iter()
             .find(|profile| profile.name() == text)
-            .ok_or_else(|| format!("sandbox={text}: it is off, loose or strict"))
+            .ok_or_else(|| format!("option 'sandbox': '{text}' is not off, loose or strict"))
     }
 }
 
@@ -93,7 +93,7 @@ impl Sandbox {
                 self.network = Some(match text(name, value)? {
                     "yes" => true,
                     "no" => false,
-                    other => return Err(format!("net={other}: it is yes or no")),
+                    other => return Err(format!("option 'net': '{other}' is not yes or no")),
                 });
             }
             "memory" => self.memory = Some(size(text(name, value)?)?),
@@ -148,17 +148,17 @@ fn text<'a>(name: &str, value: &'a OsStr) -> Result<&'a str, String> {
     value.to_str().ok_or_else(|| format!("{name}={}: not text", value.display()))
 }
 
-/// Bytes, or with K, M, G multiples of 1024.
+/// Bytes, or with k, m, g (or K, M, G) multiples of 1024.
 fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("memory={text}: a number of bytes, or with K, M or G behind it");
-    let units = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30)];
+    let wrong = || format!("option 'memory': '{text}' is no number of bytes; say 512m or 2g");
+    let units = [(['K', 'k'], 1 << 10), (['M', 'm'], 1 << 20), (['G', 'g'], 1 << 30)];
     let with_unit =
-        units.iter().find_map(|(letter, unit)| Some((text.strip_suffix(*letter)?, *unit)));
+        units.iter().find_map(|(letters, unit)| Some((text.strip_suffix(*letters)?, *unit)));
     let (digits, unit) = with_unit.unwrap_or((text, 1_u64));
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     let bytes = number.checked_mul(unit).ok_or_else(wrong)?;
     if bytes < MEMORY_MIN {
-        return Err(format!("memory={text}: less than {MEMORY_MIN} bytes"));
+        return Err(format!("option 'memory': '{text}' is less than {MEMORY_MIN} bytes"));
     }
     Ok(bytes)
 }
@@ -188,6 +188,7 @@ mod tests {
             assert_eq!(sandbox.words(), words, "{words:?}");
         }
         assert_eq!(set(&["memory=3G"]).unwrap().memory, Some(3 << 30));
+        assert_eq!(set(&["memory=3m"]).unwrap().memory, Some(3 << 20));
         assert_eq!(set(&[]).unwrap(), Sandbox::new(Profile::Loose));
     }
 
@@ -202,12 +203,12 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         for (words, part) in [
-            (vec!["sandbox=tight"], "off, loose or strict"),
-            (vec!["net=maybe"], "yes or no"),
+            (vec!["sandbox=tight"], "not off, loose or strict"),
+            (vec!["net=maybe"], "not yes or no"),
             (vec!["memory=12"], "less than"),
-            (vec!["memory=M"], "number of bytes"),
-            (vec!["memory="], "number of bytes"),
-            (vec!["memory=99999999999G"], "number of bytes"),
+            (vec!["memory=M"], "no number of bytes"),
+            (vec!["memory="], "no number of bytes"),
+            (vec!["memory=99999999999G"], "no number of bytes"),
             (vec!["allow="], "needs a path"),
             (vec!["allow=/a"], "need sandbox=strict"),
             (vec!["sandbox=off", "net=no"], "net=no needs a sandbox"),

@@ -16,13 +16,13 @@ pub(crate) fn a_missing_program() {
     assert!(error.to_string().starts_with("filo-no-such-program: no such program in PATH (/"));
     let error = start("/filo/no/such");
     assert_eq!(error, LaunchError::NotFound { program: "/filo/no/such".into(), searched: None });
-    assert_eq!(error.to_string(), "/filo/no/such: no such file");
+    assert_eq!(error.to_string(), "/filo/no/such: no such program");
     assert!(matches!(start(""), LaunchError::NotFound { .. }));
     let nothing = refused(Program::new("it", Vec::<String>::new()));
     assert!(matches!(nothing, LaunchError::NotFound { .. }));
     // PATH is that of the program.
     let error = refused(Program::new("it", ["sh"]).env("PATH", "/proc"));
-    assert_eq!(error.to_string(), "sh: no such program in PATH (/proc)");
+    assert_eq!(error.to_string(), "sh: no such program in PATH (/proc); say where it is, as ./sh");
 }
 
 pub(crate) fn a_program_that_cannot_be_executed() {
@@ -47,7 +47,7 @@ pub(crate) fn a_program_that_ends_at_once() {
     let status = end(&running);
     assert_eq!(status.code(), Some(3));
     let text = running.ended_error().unwrap().to_string();
-    assert_eq!(text, "shell ended (exit status: 3). Its last words: no such host");
+    assert_eq!(text, "shell ended (exit status: 3); its last words: no such host");
     let running = shell("kill -9 $$").start().unwrap();
     assert_eq!(end(&running).signal(), Some(9));
     let text = running.ended_error().unwrap().to_string();
