@@ -16,7 +16,7 @@ fn functions(dir: &Path, found: &mut BTreeSet<String>) {
             while let Some(line) = lines.next() {
                 // A row of a table that a macro makes tests of.
                 if let Some((name, rest)) = line.trim().split_once(": ")
-                    && rest.ends_with(");")
+                    && rest.ends_with(';')
                     && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
                 {
                     found.insert(name.to_owned());

@@ -161,8 +161,8 @@ impl Connection {
     ///
     /// Errors: the server's own errno; EINTR when the caller gave up (what the server answers
     /// later is taken back); [`Fault::Late`] when `patience` is over; [`Fault::Died`],
-    /// [`Fault::Gone`]; [`Fault::Missing`], without a message if the server has said so before; EPROTO for an errno
-    /// that is none.
+    /// [`Fault::Gone`]; [`Fault::Missing`], without a message if the server has said so before;
+    /// EPROTO for an errno that is none.
     pub(super) fn call(
         &self,
         cx: &Context<'_>,

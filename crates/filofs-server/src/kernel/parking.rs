@@ -178,7 +178,9 @@ impl<Q, A> Parking<Q, A> {
         loop {
             let lead = match self.turn(unique) {
                 Turn::Tell(questions) => {
-                    questions.into_iter().for_each(|question| tell(question, true));
+                    for question in questions {
+                        tell(question, true);
+                    }
                     continue;
                 }
                 Turn::Done(outcome) => return Ok(outcome),
@@ -187,7 +189,9 @@ impl<Q, A> Parking<Q, A> {
             };
             if let Some(fault) = stop() {
                 let (questions, outcome) = self.give_up(unique, fault);
-                questions.into_iter().for_each(|question| tell(question, false));
+                for question in questions {
+                    tell(question, false);
+                }
                 return outcome;
             }
             match lead {

@@ -316,6 +316,11 @@ impl Remote {
         Some(place.dir)
     }
 
+    /// Whether it is one of those.
+    pub(super) fn is_among(&self, nodes: &Arc<Remotes>) -> bool {
+        Arc::ptr_eq(&self.home, nodes)
+    }
+
     /// The server said what its mode and size are.
     pub(super) fn saw(&self, mode: u32, size: u64) {
         self.mode.store(mode, Ordering::Relaxed);

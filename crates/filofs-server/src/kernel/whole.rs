@@ -109,8 +109,11 @@ impl Server {
             let id = match node {
                 // A110: of another mount.
                 Some(node) => {
-                    Self::remote(node).map_err(|_| Errno::EXDEV)?;
-                    self.id(link, cx, node)?
+                    let remote = Self::remote(node).map_err(|_| Errno::EXDEV)?;
+                    if !remote.is_among(&self.nodes) {
+                        return Err(Errno::EXDEV.into());
+                    }
+                    self.id_of(link, cx, &remote)?
                 }
                 None => 0,
             };

@@ -31,7 +31,7 @@ fn listen(notices: Notices, answer: Result<(), Errno>) -> std::thread::JoinHandl
 /// Makes the calls in turn. Their answers, and what came up.
 fn flushes(calls: &[FlushCall]) -> (Vec<Result<(), Errno>>, Vec<Notice>) {
     let (played, notices) = Script::new().heard();
-    let _nodes = [played.node("f"), played.node("d"), played.node("s")];
+    let nodes = [played.node("f"), played.node("d"), played.node("s")];
     let before = played.wire.asked().len();
     let listener = listen(notices, Ok(()));
     let answers = calls.iter().zip(1..).map(|(flush, id)| {
@@ -43,7 +43,7 @@ fn flushes(calls: &[FlushCall]) -> (Vec<Result<(), Errno>>, Vec<Notice>) {
     let others = played.wire.asked().split_off(before);
     assert!(others.iter().all(|asked| asked.opcode == Opcode::Response), "{others:?}");
     assert_eq!(played.kernel.lies(), 0);
-    drop((_nodes, played));
+    drop((nodes, played));
     (answers, listener.join().unwrap())
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
 
 mod calls;
+mod extattrctl;
 mod handles;
 mod late;
 mod missing;

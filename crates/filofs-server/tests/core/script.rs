@@ -93,7 +93,7 @@ pub(crate) struct Played {
     pub(crate) wire: Arc<Wire>,
     up: Upward,
     /// Kept alive: without a listener notices are answered ENXIO.
-    _notices: Option<Notices>,
+    unheard: Option<Notices>,
 }
 
 /// Attributes of the tree there is.
@@ -184,13 +184,13 @@ impl Script {
         let stack = Stack::new(kernel.clone(), []).unwrap();
         let identity = filofs::Identity::new("a test", "fuse.played", "/mnt").unwrap();
         let mount = Arc::new(Mount::new(stack, identity).unwrap());
-        Played { mount, kernel, wire, up: Upward::channel().0, _notices: None }
+        Played { mount, kernel, wire, up: Upward::channel().0, unheard: None }
     }
 
     /// The same, running.
     pub(crate) fn running(self) -> Played {
         let (mut played, notices) = self.heard();
-        played._notices = Some(notices);
+        played.unheard = Some(notices);
         played
     }
 
