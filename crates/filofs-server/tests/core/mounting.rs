@@ -6,7 +6,7 @@ use filofs_wire::abi::{Opcode, SyncLaterIn};
 use zerocopy::FromBytes;
 
 /// What a person is told of every mount that the arguments refuse.
-const REFUSED: &str = "its mount arguments are refused";
+const REFUSED: &str = "the mount arguments of played are refused";
 
 #[test]
 fn mount_sends_no_messages() {
