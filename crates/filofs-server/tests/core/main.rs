@@ -10,4 +10,5 @@ mod missing;
 mod mounting;
 mod notices;
 mod script;
+mod session;
 mod unmounting;
