@@ -49,6 +49,9 @@ use std::collections::VecDeque;
 /// What was asked: the id again. The answer is it, too.
 type Lot = Parking<u64, u64>;
 
+/// Set in what the server sends about a request in the place of its answer.
+const QUESTION: u64 = 1 << 32;
+
 /// The socket between the core and a server that answers what it is sent.
 #[derive(Default)]
 struct Wire {
@@ -101,6 +104,10 @@ impl Wire {
         loop {
             if let Some(unique) = state.answers.pop_front() {
                 drop(state);
+                if unique & QUESTION != 0 {
+                    assert!(lot.ask(unique & !QUESTION, 0), "nobody waits");
+                    return None;
+                }
                 return Some(lot.deliver(unique, unique));
             }
             if state.closed {
@@ -139,7 +146,11 @@ fn call(lot: &Lot, wire: &Wire, unique: u64, send: impl Fn(u64)) -> End {
         }
     }
     let stop = || wire.is_stopped(unique).then_some(());
-    match lot.wait(unique, stop, || drop(wire.read(lot, unique)), sync::park, |_, _| {}) {
+    let tell = |_, waits: bool| {
+        assert!(waits, "it has not given up");
+        wire.answer(unique);
+    };
+    match lot.wait(unique, stop, || drop(wire.read(lot, unique)), sync::park, tell) {
         Ok(Outcome::Answered(answer)) => {
             assert_eq!(answer, unique, "another's answer");
             End::Answered
@@ -182,6 +193,19 @@ fn two_callers_and_their_answers_in_any_order() {
         assert_eq!(call(&lot, &wire, 2, |unique| wire.answer(unique)), End::Answered);
         assert_eq!(other.join().unwrap(), End::Answered);
         assert_eq!(lot.outstanding(), 0);
+    });
+}
+
+#[test]
+fn who_is_asked_meanwhile_tells_and_is_answered() {
+    model(|| {
+        let (lot, wire) = lot(9);
+        let other = caller(&lot, &wire, 4, true);
+        let asked = call(&lot, &wire, 2, |unique| wire.answer(unique | QUESTION));
+        assert_eq!(asked, End::Answered);
+        assert_eq!(other.join().unwrap(), End::Answered);
+        assert_eq!(lot.outstanding(), 0);
+        assert!(!lot.ask(2, 0), "it waits no more");
     });
 }
 
