@@ -6,6 +6,10 @@ use crate::spec::{ElementSpec, StackSpec, definition};
 use std::path::Path;
 use toml::{Table, Value};
 
+/// The keys of an element's argument.
+const PATH: &str = "path";
+const COMMAND: &str = "command";
+
 /// What a stack file says.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -105,7 +109,13 @@ fn layer(at: usize, value: Value) -> Result<ElementSpec, Failure> {
 fn element(place: &str, mut table: Table) -> Result<ElementSpec, Failure> {
     let name = take_text(&mut table, "type")?
         .ok_or_else(|| Failure::config(format!("{place}: there is no 'type'")))?;
-    let argument = take_text(&mut table, argument_key(&name))?;
+    let key = argument_key(&name);
+    if key == COMMAND && table.contains_key(PATH) {
+        return Err(Failure::config(format!(
+            "{place}: '{name}' has a '{COMMAND}', not a '{PATH}'"
+        )));
+    }
+    let argument = take_text(&mut table, key)?;
     let mut options = Vec::new();
     for (key, value) in table {
         // A list is an option that is given several times.
@@ -124,11 +134,7 @@ fn element(place: &str, mut table: Table) -> Result<ElementSpec, Failure> {
 
 /// What the argument of an element is called in a file.
 fn argument_key(name: &str) -> &'static str {
-    if definition(name).is_some_and(|definition| definition.is_command) {
-        "command"
-    } else {
-        "path"
-    }
+    if definition(name).is_some_and(|definition| definition.is_command) { COMMAND } else { PATH }
 }
 
 fn plain(value: Value) -> Option<String> {
@@ -202,6 +208,10 @@ mod tests {
         let error = |text: &str| Config::parse(text).unwrap_err().text;
         assert_eq!(error("base = 'mem:'\nmuont = 'x'"), "no key 'muont'; did you mean 'mount'?");
         assert_eq!(error("[base]\npath='x'"), "[base]: there is no 'type'");
+        assert_eq!(
+            error("[base]\ntype='exec'\npath='x'"),
+            "[base]: 'exec' has a 'command', not a 'path'"
+        );
         assert_eq!(error("x = 1"), "there is no [base]");
         assert_eq!(
             error("base = 'mem:'\n[[layer]]\ntype = 'nul'"),

@@ -149,14 +149,19 @@ impl StackSpec {
     /// Sets up every element. An error names the one at fault.
     pub(crate) fn build(&self) -> Result<Stack, Failure> {
         self.check_options()?;
-        let fault = |text: String| Failure::new(Exit::Layer, text);
-        let base =
-            build_base(&self.base).map_err(|e| fault(format!("base '{}': {e}", self.base.name)))?;
+        let base = build_base(&self.base);
+        let fault = |e| Failure::new(Exit::Layer, format!("base '{}': {e}", self.base.name));
+        self.build_over(base.map_err(fault)?)
+    }
+
+    /// Sets up the layers alone, over that. An error names the one at fault.
+    pub(crate) fn build_over(&self, base: Arc<dyn FileSystem>) -> Result<Stack, Failure> {
         let mut layers = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {
             let (at, name) = (at + 1, &layer.name);
             let built = build_layer(layer);
-            layers.push(built.map_err(|e| fault(format!("layer {at}, '{name}': {e}")))?);
+            let fault = |e| Failure::new(Exit::Layer, format!("layer {at}, '{name}': {e}"));
+            layers.push(built.map_err(fault)?);
         }
         Stack::new(base, layers).ok_or_else(|| {
             Failure::config(format!("a stack has at most {} layers", Stack::MOST_LAYERS))

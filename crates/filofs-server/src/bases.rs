@@ -51,8 +51,7 @@ pub(crate) const EXEC: Definition = Definition {
         OptionHelp {
             key: "attach",
             value: "auto|standin|fd",
-            help: "how it gets its end of the channel: by a stand-in for fusermount3 or as \
-                   /dev/fd/3 (default: auto)",
+            help: "how it is mounted: by a stand-in for fusermount3, or as /dev/fd/3 (default: auto)",
         },
         TRACE_MESSAGES,
         SANDBOX,
@@ -67,7 +66,7 @@ pub(crate) const EXEC: Definition = Definition {
 const ON_EXIT: OptionHelp = OptionHelp {
     key: "on_exit",
     value: "restart|fail|unmount",
-    help: "what its death means (default: restart what was started here, else unmount)",
+    help: "what its death means (default: restart; with unix= unmount)",
 };
 const TIMEOUT: OptionHelp = OptionHelp {
     key: "timeout",
