@@ -115,6 +115,7 @@ pub(crate) fn server_of(path: &Path) -> Option<u32> {
     u32::try_from(mount["pid"].as_u64()?).ok()
 }
 
+/// Whether it runs. One that has ended and that nobody has waited for yet has no words.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty())
 }
