@@ -75,7 +75,10 @@ pub(crate) fn reachable(place: &Place) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&place.0, PermissionsExt::from_mode(0o755)).unwrap();
     let path = place.0.join("filo");
-    std::fs::copy(FILO, &path).unwrap();
+    // By another process: what is started beside this would have the file open for writing for a
+    // moment, and such a file cannot be executed.
+    let copied = Command::new("cp").arg(FILO).arg(&path).status().unwrap();
+    assert!(copied.success());
     path
 }
 
