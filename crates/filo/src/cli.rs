@@ -69,6 +69,10 @@ pub(crate) struct MountArgs {
     /// Append log and trace lines to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
+    /// Write every message between filo and the base's server to standard error or the log file,
+    /// as the option 'trace-messages' of the base does
+    #[arg(long)]
+    pub(crate) trace_messages: bool,
     /// The base, the layers from bottom to top, and the mount point
     #[arg(value_name = "BASE [LAYER].. MOUNTPOINT")]
     pub(crate) words: Vec<String>,

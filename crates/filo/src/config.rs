@@ -2,9 +2,13 @@
 
 use crate::exit::Failure;
 use crate::options::MountOptions;
-use crate::spec::{ElementSpec, StackSpec};
+use crate::spec::{ElementSpec, StackSpec, definition};
 use std::path::Path;
 use toml::{Table, Value};
+
+/// The keys of an element's argument.
+const PATH: &str = "path";
+const COMMAND: &str = "command";
 
 /// What a stack file says.
 #[derive(Debug)]
@@ -74,12 +78,19 @@ pub(crate) fn write(stack: &StackSpec, mount: Option<&str>) -> String {
     let line = |key: &str, value: Value| format!("{key} = {value}\n");
     let element = |header: &str, element: &ElementSpec| {
         let name = line("type", element.name.as_str().into());
-        let path = element.argument.as_deref().map(|path| line("path", path.into()));
-        let options = element
-            .options
-            .iter()
-            .map(|(key, value)| line(key, value.as_deref().map_or(Value::from(true), Value::from)));
-        let lines = path.into_iter().chain(options).collect::<String>();
+        let key = argument_key(&element.name);
+        let argument = element.argument.as_deref().map(|argument| line(key, argument.into()));
+        let mut options: Vec<(&str, Value)> = Vec::new();
+        for (key, value) in &element.options {
+            let value = value.as_deref().map_or(Value::from(true), Value::from);
+            match options.iter_mut().find(|(known, _)| known == key) {
+                None => options.push((key, value)),
+                Some((_, Value::Array(values))) => values.push(value),
+                Some((_, first)) => *first = Value::Array(vec![first.clone(), value]),
+            }
+        }
+        let options = options.into_iter().map(|(key, value)| line(key, value));
+        let lines = argument.into_iter().chain(options).collect::<String>();
         format!("{header}\n{name}{lines}")
     };
     let mount = mount.map(|mount| line("mount", mount.into())).unwrap_or_default();
@@ -98,18 +109,42 @@ fn layer(at: usize, value: Value) -> Result<ElementSpec, Failure> {
 fn element(place: &str, mut table: Table) -> Result<ElementSpec, Failure> {
     let name = take_text(&mut table, "type")?
         .ok_or_else(|| Failure::config(format!("{place}: there is no 'type'")))?;
-    let argument = take_text(&mut table, "path")?;
-    let options = table.into_iter().map(|(key, value)| {
-        let value = match value {
-            Value::String(text) => Some(text),
-            Value::Boolean(on) => Some(if on { "yes" } else { "no" }.to_owned()),
-            Value::Integer(number) => Some(number.to_string()),
-            Value::Float(number) => Some(number.to_string()),
-            _ => return Err(Failure::config(format!("{place}: '{key}' has no plain value"))),
+    let key = argument_key(&name);
+    if key == COMMAND && table.contains_key(PATH) {
+        return Err(Failure::config(format!(
+            "{place}: '{name}' has a '{COMMAND}', not a '{PATH}'"
+        )));
+    }
+    let argument = take_text(&mut table, key)?;
+    let mut options = Vec::new();
+    for (key, value) in table {
+        // A list is an option that is given several times.
+        let values = match value {
+            Value::Array(values) => values,
+            value => vec![value],
         };
-        Ok((key, value))
-    });
-    Ok(ElementSpec { name, argument, options: options.collect::<Result<_, _>>()? })
+        for value in values {
+            let value = plain(value)
+                .ok_or_else(|| Failure::config(format!("{place}: '{key}' has no plain value")))?;
+            options.push((key.clone(), Some(value)));
+        }
+    }
+    Ok(ElementSpec { name, argument, options })
+}
+
+/// What the argument of an element is called in a file.
+fn argument_key(name: &str) -> &'static str {
+    if definition(name).is_some_and(|definition| definition.is_command) { COMMAND } else { PATH }
+}
+
+fn plain(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Boolean(on) => Some(if on { "yes" } else { "no" }.to_owned()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 fn take_text(table: &mut Table, key: &str) -> Result<Option<String>, Failure> {
@@ -151,10 +186,32 @@ mod tests {
     }
 
     #[test]
+    fn commands_and_lists_have_their_form() {
+        let file = r#"
+            [base]
+            type = "exec"
+            command = "bindfs '/my photos' {}"
+            sandbox = "strict"
+            allow = ["/my photos", "/a,b"]
+        "#;
+        let stack = Config::parse(file).unwrap().stack;
+        let line = "exec:bindfs '/my photos' {},allow=/my\\040photos,allow=/a\\,b,sandbox=strict";
+        assert_eq!(stack.to_string(), line);
+        assert_eq!(StackSpec::parse(&[line.to_owned()]).unwrap(), stack);
+        let text = write(&stack, None);
+        assert!(text.contains(r#"allow = ["/my photos", "/a,b"]"#), "{text}");
+        assert_eq!(Config::parse(&text).unwrap().stack, stack);
+    }
+
+    #[test]
     fn mistakes_name_their_place() {
         let error = |text: &str| Config::parse(text).unwrap_err().text;
         assert_eq!(error("base = 'mem:'\nmuont = 'x'"), "no key 'muont'; did you mean 'mount'?");
         assert_eq!(error("[base]\npath='x'"), "[base]: there is no 'type'");
+        assert_eq!(
+            error("[base]\ntype='exec'\npath='x'"),
+            "[base]: 'exec' has a 'command', not a 'path'"
+        );
         assert_eq!(error("x = 1"), "there is no [base]");
         assert_eq!(
             error("base = 'mem:'\n[[layer]]\ntype = 'nul'"),

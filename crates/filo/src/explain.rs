@@ -5,9 +5,10 @@ use crate::config::{self, Config};
 use crate::exit::Failure;
 use crate::out::say;
 use crate::spec::{StackSpec, bases, layers};
-use filofs::{Definition, Layer, Op, Stack};
+use filofs::{Definition, FileSystem, Layer, Op, Stack};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// `filo layers`.
 pub(crate) fn layers_verb() -> Result<ExitCode, Failure> {
@@ -21,16 +22,21 @@ pub(crate) fn layers_verb() -> Result<ExitCode, Failure> {
 fn definition(definition: &Definition) -> String {
     let Definition { name, summary, argument, options, .. } = definition;
     let word = argument.map_or_else(|| (*name).to_owned(), |a| format!("{name}:{a}"));
-    let options = options.iter().map(|option| {
-        let value = option.value;
-        let key = if value.is_empty() {
-            option.key.to_owned()
-        } else {
-            format!("{}={value}", option.key)
-        };
-        format!("      {key:<20} {}\n", option.help)
+    let keys = options.iter().map(|option| match option.value {
+        "" => option.key.to_owned(),
+        value => format!("{}={value}", option.key),
     });
-    format!("  {word:<14} {summary}\n") + &options.collect::<String>()
+    let keys: Vec<String> = keys.collect();
+    let width = keys.iter().map(String::len).max().unwrap_or(0);
+    let lines = keys.iter().zip(*options);
+    let lines = lines.map(|(key, option)| format!("      {key:<width$}  {}\n", option.help));
+    // A long word has a line of its own.
+    let head = if word.len() > 14 {
+        format!("{word}\n    {summary}")
+    } else {
+        format!("{word:<14} {summary}")
+    };
+    format!("  {head}\n{}", lines.collect::<String>())
 }
 
 /// `filo check`.
@@ -66,11 +72,17 @@ pub(crate) fn explain_verb(args: &ExplainArgs) -> Result<ExitCode, Failure> {
             text.push_str(&line);
         }
     }
-    if let Ok(stack) = spec.build() {
+    // The base says nothing to this, and some are programs that would be started.
+    if let Ok(stack) = spec.build_over(Arc::new(Nothing)) {
         text.push_str(&interest(&stack));
     }
     say(&text)
 }
+
+/// No base at all.
+struct Nothing;
+
+impl FileSystem for Nothing {}
 
 /// Which layers take part in which operations.
 fn interest(stack: &Stack) -> String {

@@ -4,16 +4,21 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::io::Write;
 
 struct Stderr {
+    /// What is shown, but for messages that were asked for.
+    level: LevelFilter,
     /// Levels as systemd's journal reads them.
     journal: bool,
 }
 
 impl Log for Stderr {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= self.level || metadata.target() == filofs_server::kernel::MESSAGES
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let level = match record.level() {
             Level::Error => 3,
             Level::Warn => 4,
@@ -38,7 +43,7 @@ pub(crate) fn start(verbose: u8) {
         1 => LevelFilter::Info,
         _ => LevelFilter::Trace,
     };
-    if log::set_boxed_logger(Box::new(Stderr { journal })).is_ok() {
-        log::set_max_level(level);
+    if log::set_boxed_logger(Box::new(Stderr { level, journal })).is_ok() {
+        log::set_max_level(level.max(LevelFilter::Info));
     }
 }

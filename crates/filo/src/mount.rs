@@ -8,7 +8,7 @@ use crate::guardian::Guardian;
 use crate::options::{self, MountOptions};
 use crate::out::say;
 use crate::signals::Endings;
-use crate::spec::StackSpec;
+use crate::spec::{StackSpec, definition};
 use crate::{daemon, mounts, signals};
 use filofs::{Identity, Mount};
 use filofs_bases::dir::Covered;
@@ -58,6 +58,24 @@ impl Plan {
         })?;
         Ok(Plan { stack: config.stack, mountpoint, options })
     }
+
+    /// `--trace-messages`: tells the base.
+    fn trace_messages(&mut self, args: &MountArgs) -> Result<(), Failure> {
+        const KEY: &str = "trace_messages";
+        let base = &mut self.stack.base;
+        let known = definition(&base.name).map(|base| base.options).unwrap_or_default();
+        if !known.iter().any(|option| option.key == KEY) {
+            let text =
+                format!("--trace-messages: base '{}' sends none: it is no server", base.name);
+            return Err(Failure::usage(text));
+        }
+        if !args.foreground && args.log_file.is_none() {
+            let text = "--trace-messages: say where to with '--log-file FILE', or '--foreground'";
+            return Err(Failure::usage(text));
+        }
+        base.options.push((KEY.to_owned(), None));
+        Ok(())
+    }
 }
 
 /// The options of a stack, and the stack file if there is one: its options come first, those of
@@ -82,7 +100,10 @@ pub(crate) fn verb(args: &MountArgs) -> Result<ExitCode, Failure> {
         let lines = options::HELP.iter().map(|(option, help)| format!("  {option:<23} {help}\n"));
         return say(&lines.collect::<String>());
     }
-    let plan = Plan::of(args)?;
+    let mut plan = Plan::of(args)?;
+    if args.trace_messages {
+        plan.trace_messages(args)?;
+    }
     serve_in(args.foreground, plan, args.log_file.as_deref())
 }
 

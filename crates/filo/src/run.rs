@@ -38,6 +38,9 @@ pub(crate) fn verb(args: &RunArgs) -> Result<ExitCode, Failure> {
     // the lazy unmount; but no mount point stays behind.
     if served.session.unmount(false).is_err() {
         served.session.unmount(true)?;
+    } else {
+        // Until what is outside of this process has ended, too.
+        served.session.wait();
     }
     drop(place);
     status.map(code)

@@ -82,8 +82,8 @@ impl fmt::Display for ElementSpec {
             f.write_str(":")?;
         }
         let is_command = definition(&self.name).is_some_and(|d| d.is_command);
-        let escape = |text: &str| if is_command { text.to_owned() } else { escape(text) };
-        let mut pieces: Vec<String> = self.argument.iter().map(|a| escape(a)).collect();
+        let argument = |text: &String| if is_command { text.clone() } else { escape(text) };
+        let mut pieces: Vec<String> = self.argument.iter().map(argument).collect();
         pieces.extend(self.options.iter().map(|(key, value)| match value {
             Some(value) => format!("{key}={}", escape(value)),
             None => key.clone(),
@@ -149,14 +149,19 @@ impl StackSpec {
     /// Sets up every element. An error names the one at fault.
     pub(crate) fn build(&self) -> Result<Stack, Failure> {
         self.check_options()?;
-        let fault = |text: String| Failure::new(Exit::Layer, text);
-        let base =
-            build_base(&self.base).map_err(|e| fault(format!("base '{}': {e}", self.base.name)))?;
+        let base = build_base(&self.base);
+        let fault = |e| Failure::new(Exit::Layer, format!("base '{}': {e}", self.base.name));
+        self.build_over(base.map_err(fault)?)
+    }
+
+    /// Sets up the layers alone, over that. An error names the one at fault.
+    pub(crate) fn build_over(&self, base: Arc<dyn FileSystem>) -> Result<Stack, Failure> {
         let mut layers = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {
             let (at, name) = (at + 1, &layer.name);
             let built = build_layer(layer);
-            layers.push(built.map_err(|e| fault(format!("layer {at}, '{name}': {e}")))?);
+            let fault = |e| Failure::new(Exit::Layer, format!("layer {at}, '{name}': {e}"));
+            layers.push(built.map_err(fault)?);
         }
         Stack::new(base, layers).ok_or_else(|| {
             Failure::config(format!("a stack has at most {} layers", Stack::MOST_LAYERS))
@@ -172,8 +177,14 @@ impl fmt::Display for StackSpec {
 }
 
 /// Splits the one word that fstab(5) leaves room for into base and layers, at white space. A
-/// backslash before a space keeps it.
+/// backslash before a space keeps it. If the base is a command, its own words are not layers: only
+/// what at the end has the name of one is.
 pub(crate) fn split_words(text: &str) -> Vec<String> {
+    let text = text.trim();
+    let base = text.split_once(':').and_then(|(name, _)| definition(name));
+    if base.is_some_and(|base| base.is_command) {
+        return split_from_command(&with_blanks(text));
+    }
     let mut words = vec![String::new()];
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -188,6 +199,28 @@ pub(crate) fn split_words(text: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
+}
+
+/// A command that may have its blanks as `\040`, and layers.
+fn split_from_command(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut command = text;
+    while let Some((rest, word)) = command.rsplit_once([' ', '\t']) {
+        let name = word.split(':').next().unwrap_or_default();
+        if !word.is_empty() && !layers().any(|layer| layer.name == name) {
+            break;
+        }
+        words.insert(0, word.to_owned());
+        command = rest;
+    }
+    words.insert(0, command.to_owned());
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Blanks for `\040` and `\011`: what reads fstab has done so, whoever types has not.
+fn with_blanks(text: &str) -> String {
+    text.replace("\\040", " ").replace("\\011", "\t")
 }
 
 fn build_base(spec: &ElementSpec) -> Result<Arc<dyn FileSystem>, SetupError> {
@@ -221,7 +254,8 @@ fn check_keys(spec: &ElementSpec) -> Result<(), SetupError> {
     rest.finish(known)
 }
 
-fn definition(name: &str) -> Option<&'static Definition> {
+/// The base or layer of that name.
+pub(crate) fn definition(name: &str) -> Option<&'static Definition> {
     bases().chain(layers()).find(|d| d.name == name)
 }
 
@@ -232,26 +266,40 @@ fn did_you_mean(name: &str, among: impl Iterator<Item = &'static Definition>) ->
     }
 }
 
-/// Takes the options off the end of a command line: whatever comes after a comma, has no blank in
-/// it, and is one that is known. The rest is the command, untouched.
+/// Takes the options off the end of a command line: whatever comes after a comma, has no blank or
+/// quote in it, and is one that is known, or one mistyped. The rest is the command, untouched.
 fn split_command<'a>(
     mut text: &'a str,
     known: &[OptionHelp],
 ) -> (&'a str, Vec<(String, Option<String>)>) {
     let mut options = Vec::new();
-    while let Some((command, option)) = text.rsplit_once(',') {
-        let (key, value) = match option.split_once('=') {
+    let commas = text.match_indices(',').map(|(at, _)| at);
+    let commas: Vec<usize> = commas.filter(|at| !text[..*at].ends_with('\\')).collect();
+    for at in commas.into_iter().rev() {
+        let (command, option) = (&text[..at], &text[at + 1..]);
+        let piece = split_escaped(option).concat();
+        let (key, value) = match piece.split_once('=') {
             Some((key, value)) => (key, Some(value.to_owned())),
-            None => (option, None),
+            None => (piece.as_str(), None),
         };
-        let dashed = key.replace('-', "_");
-        if option.contains([' ', '{']) || !known.iter().any(|o| o.key == dashed) {
+        let is_word = !option.contains([' ', '\t', '{', '\'', '"']);
+        if !is_word || !is_option(command, &key.replace('-', "_"), known) {
             break;
         }
         options.insert(0, (key.to_owned(), value));
         text = command;
     }
     (text, options)
+}
+
+/// Whether what follows a comma behind that command is meant for us.
+fn is_option(command: &str, key: &str, known: &[OptionHelp]) -> bool {
+    let mut keys = known.iter().map(|option| option.key);
+    if keys.clone().any(|known| known == key) {
+        return true;
+    }
+    // A mount point has nothing more to say, and a lone path ends in no word like one of ours.
+    command.ends_with("{}") || (!command.contains(' ') && nearest(key, keys.by_ref()).is_some())
 }
 
 /// Splits at commas, and takes the escapes away.
@@ -329,12 +377,32 @@ mod tests {
         let exec = element("exec:sshfs -o reconnect,timeout=3 host: {}");
         assert_eq!(exec.argument.as_deref(), Some("sshfs -o reconnect,timeout=3 host: {}"));
         assert_eq!(element("server:unix=/run/x").argument.as_deref(), Some("unix=/run/x"));
+        // So does what is in quotes.
+        let exec = element("exec:x {} -o 'a,timeout=3'");
+        assert_eq!(exec.argument.as_deref(), Some("x {} -o 'a,timeout=3'"));
+        let exec = element("exec:x {},sandbox=strict,allow=/my\\040dir\\,s");
+        assert_eq!(exec.options, [option("sandbox", "strict"), option("allow", "/my dir,s")]);
+    }
+
+    #[test]
+    fn an_option_mistyped_after_a_command_is_told() {
+        for (text, expected) in [
+            ("exec:bindfs /srv {},timout=3", "no option 'timout'; did you mean 'timeout'?"),
+            ("exec:bindfs /srv {},colour", "no option 'colour'"),
+            ("server:./hello,on-exti=fail", "no option 'on_exti'; did you mean 'on_exit'?"),
+        ] {
+            let stack = StackSpec::parse(&words(&[text])).unwrap();
+            let error = stack.check_options().unwrap_err().text;
+            assert!(error.ends_with(expected), "{error}");
+        }
+        assert_eq!(element("server:./a,b").argument.as_deref(), Some("./a,b"));
     }
 
     #[test]
     fn what_is_printed_reads_back() {
         for text in [
             "exec:bindfs -o a,b /srv {},on-exit=fail",
+            "exec:bindfs '/a b' {},sandbox=strict,allow=/a\\040b\\,c",
             "dir:/srv/my\\,photos\\040x,xdev=deny",
             "mem:size=2g,mode=1777",
             "null",
@@ -371,5 +439,17 @@ mod tests {
     fn one_word_of_fstab_holds_a_stack() {
         assert_eq!(split_words("dir:/a null  readonly"), ["dir:/a", "null", "readonly"]);
         assert_eq!(split_words("dir:/my\\ photos null"), ["dir:/my\\040photos", "null"]);
+        for text in [
+            "exec:bindfs -n /srv {},on-exit=fail null  readonly",
+            "exec:bindfs\\040-n\\040/srv\\040{},on-exit=fail null readonly",
+            "exec:bindfs\\040-n\\040/srv\\040{},on-exit=fail\\040null\\040readonly",
+        ] {
+            assert_eq!(
+                split_words(text),
+                ["exec:bindfs -n /srv {},on-exit=fail", "null", "readonly"]
+            );
+        }
+        assert_eq!(split_words("exec:bindfs '/my photos' {}"), ["exec:bindfs '/my photos' {}"]);
+        assert_eq!(split_words("server:./x trace:file=/y"), ["server:./x", "trace:file=/y"]);
     }
 }

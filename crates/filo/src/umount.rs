@@ -45,7 +45,7 @@ fn one(mountpoint: &Path, args: &UmountArgs) -> Result<(), Failure> {
     }
     let Some(server) = server.filter(|_| !args.lazy) else { return Ok(()) };
     let end = Instant::now() + Duration::from_secs(args.timeout);
-    while Path::new(&format!("/proc/{server}")).exists() {
+    while runs(server) {
         if Instant::now() >= end {
             return Err(wrong(format!(
                 "is unmounted, but its server (pid {server}) still runs: it is mounted elsewhere \
@@ -55,4 +55,11 @@ fn one(mountpoint: &Path, args: &UmountArgs) -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+/// Whether a process runs. One that has ended and that nobody has waited for yet does not.
+fn runs(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // After the name, which is in parentheses and may hold some itself.
+    !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }

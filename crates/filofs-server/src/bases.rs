@@ -6,6 +6,7 @@ use crate::kernel::{Keep, KernelHalf, OnExit, Settings, Started, Starter};
 use crate::launch::{Profile, Program, Running, Sandbox};
 use crate::serve::CHANNEL;
 use filofs::{Definition, FileSystem, OptionHelp, Options, Role, SetupError};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -50,8 +51,7 @@ pub(crate) const EXEC: Definition = Definition {
         OptionHelp {
             key: "attach",
             value: "auto|standin|fd",
-            help: "how it gets its end of the channel: by a stand-in for fusermount3 or as \
-                   /dev/fd/3 (default: auto)",
+            help: "how it is mounted: by a stand-in for fusermount3, or as /dev/fd/3 (default: auto)",
         },
         TRACE_MESSAGES,
         SANDBOX,
@@ -66,7 +66,7 @@ pub(crate) const EXEC: Definition = Definition {
 const ON_EXIT: OptionHelp = OptionHelp {
     key: "on_exit",
     value: "restart|fail|unmount",
-    help: "what its death means (default: restart what was started here, else unmount)",
+    help: "what its death means (default: restart; with unix= unmount)",
 };
 const TIMEOUT: OptionHelp = OptionHelp {
     key: "timeout",
@@ -300,7 +300,15 @@ struct Listening {
 impl Starter for Listening {
     fn start(&self) -> Result<Started, String> {
         let shown = self.path.display();
-        let channel = dial(&self.path).map_err(|errno| format!("socket '{shown}': {errno}"))?;
+        let channel = dial(&self.path).map_err(|errno| {
+            let hint = match errno {
+                Errno::NOENT => ": start the server first",
+                Errno::CONNREFUSED => ": no server listens there",
+                Errno::PROTOTYPE => ": a file server listens at one of type SOCK_SEQPACKET",
+                _ => "",
+            };
+            format!("socket '{shown}': {errno}{hint}")
+        })?;
         let peer = channel.peer().map_err(|errno| format!("socket '{shown}': {errno}"))?;
         let (uid, us) = (peer.uid.as_raw(), rustix::process::geteuid().as_raw());
         let trusted = self.peer.map_or(uid == us || uid == 0, |wanted| uid == wanted);
@@ -322,7 +330,7 @@ impl Keep for Peer {
     }
 }
 
-fn dial(path: &Path) -> Result<Channel, rustix::io::Errno> {
+fn dial(path: &Path) -> Result<Channel, Errno> {
     let socket =
         socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     connect(&socket, &SocketAddrUnix::new(path)?)?;

@@ -75,7 +75,10 @@ pub(crate) fn reachable(place: &Place) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&place.0, PermissionsExt::from_mode(0o755)).unwrap();
     let path = place.0.join("filo");
-    std::fs::copy(FILO, &path).unwrap();
+    // By another process: what is started beside this would have the file open for writing for a
+    // moment, and such a file cannot be executed.
+    let copied = Command::new("cp").arg(FILO).arg(&path).status().unwrap();
+    assert!(copied.success());
     path
 }
 
@@ -115,6 +118,7 @@ pub(crate) fn server_of(path: &Path) -> Option<u32> {
     u32::try_from(mount["pid"].as_u64()?).ok()
 }
 
+/// Whether it runs. One that has ended and that nobody has waited for yet has no words.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty())
 }

@@ -6,4 +6,5 @@ mod mounts;
 mod places;
 mod run;
 mod serve;
+mod servers;
 mod words;

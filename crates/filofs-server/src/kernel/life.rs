@@ -119,7 +119,7 @@ fn ungreeted(settings: &Settings, fault: Fault, keep: &dyn Keep) -> String {
         },
         Fault::Late => {
             let secs = settings.start_patience.as_secs();
-            format!("{name} does not answer INIT; waited {secs} s ('start-timeout=' says how long)")
+            format!("{name} does not answer INIT; waited {secs} s ('start_timeout=' says how long)")
         }
     };
     if words.is_empty() { why } else { format!("{why}; its last words: {words}") }

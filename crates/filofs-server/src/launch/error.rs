@@ -66,11 +66,8 @@ impl LaunchError {
 impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LaunchError::NotFound { program, searched: Some(path) } => {
-                write!(
-                    f,
-                    "{program}: no such program in PATH ({path}); say where it is, as ./{program}"
-                )
+            LaunchError::NotFound { program, searched: Some(_) } => {
+                write!(f, "{program}: no such program in PATH; say where it is, as ./{program}")
             }
             LaunchError::NotFound { program, searched: None } => {
                 write!(f, "{program}: no such program")

@@ -13,7 +13,7 @@ pub(crate) fn a_missing_program() {
     let error = start("filo-no-such-program");
     let searched = Some(std::env::var("PATH").unwrap());
     assert_eq!(error, LaunchError::NotFound { program: "filo-no-such-program".into(), searched });
-    assert!(error.to_string().starts_with("filo-no-such-program: no such program in PATH (/"));
+    assert!(error.to_string().starts_with("filo-no-such-program: no such program in PATH;"));
     let error = start("/filo/no/such");
     assert_eq!(error, LaunchError::NotFound { program: "/filo/no/such".into(), searched: None });
     assert_eq!(error.to_string(), "/filo/no/such: no such program");
@@ -22,7 +22,7 @@ pub(crate) fn a_missing_program() {
     assert!(matches!(nothing, LaunchError::NotFound { .. }));
     // PATH is that of the program.
     let error = refused(Program::new("it", ["sh"]).env("PATH", "/proc"));
-    assert_eq!(error.to_string(), "sh: no such program in PATH (/proc); say where it is, as ./sh");
+    assert_eq!(error.to_string(), "sh: no such program in PATH; say where it is, as ./sh");
 }
 
 pub(crate) fn a_program_that_cannot_be_executed() {
