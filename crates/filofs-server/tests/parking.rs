@@ -49,7 +49,8 @@ use std::collections::VecDeque;
 /// What was asked: the id again. The answer is it, too.
 type Lot = Parking<u64, u64>;
 
-/// Set in what the server sends about a request in the place of its answer.
+/// Set in what the server sends about a request in the place of its answer. Above it, who else is
+/// answered when it is told.
 const QUESTION: u64 = 1 << 32;
 
 /// The socket between the core and a server that answers what it is sent.
@@ -105,7 +106,7 @@ impl Wire {
             if let Some(unique) = state.answers.pop_front() {
                 drop(state);
                 if unique & QUESTION != 0 {
-                    assert!(lot.ask(unique & !QUESTION, 0), "nobody waits");
+                    assert!(lot.ask(unique & 0xff, unique >> 40), "nobody waits");
                     return None;
                 }
                 return Some(lot.deliver(unique, unique));
@@ -146,9 +147,10 @@ fn call(lot: &Lot, wire: &Wire, unique: u64, send: impl Fn(u64)) -> End {
         }
     }
     let stop = || wire.is_stopped(unique).then_some(());
-    let tell = |_, waits: bool| {
+    let tell = |other, waits: bool| {
         assert!(waits, "it has not given up");
         wire.answer(unique);
+        wire.answer(other);
     };
     match lot.wait(unique, stop, || drop(wire.read(lot, unique)), sync::park, tell) {
         Ok(Outcome::Answered(answer)) => {
@@ -197,15 +199,20 @@ fn two_callers_and_their_answers_in_any_order() {
 }
 
 #[test]
-fn who_is_asked_meanwhile_tells_and_is_answered() {
+fn who_is_asked_meanwhile_tells_although_another_still_reads() {
     model(|| {
         let (lot, wire) = lot(9);
-        let other = caller(&lot, &wire, 4, true);
-        let asked = call(&lot, &wire, 2, |unique| wire.answer(unique | QUESTION));
-        assert_eq!(asked, End::Answered);
-        assert_eq!(other.join().unwrap(), End::Answered);
+        let asked = std::cell::Cell::new(None);
+        let long = call(&lot, &wire, 4, |long| {
+            let (lot, wire) = (lot.clone(), wire.clone());
+            asked.set(Some(thread::spawn(move || {
+                call(&lot, &wire, 6, |unique| wire.answer(unique | QUESTION | long << 40))
+            })));
+        });
+        assert_eq!(long, End::Answered);
+        assert_eq!(asked.take().unwrap().join().unwrap(), End::Answered);
         assert_eq!(lot.outstanding(), 0);
-        assert!(!lot.ask(2, 0), "it waits no more");
+        assert!(!lot.ask(6, 0), "it waits no more");
     });
 }
 
