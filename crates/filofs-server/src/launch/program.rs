@@ -166,6 +166,8 @@ impl Program {
             .stderr(Stdio::from(error))
             .spawn()
             .map_err(|e| LaunchError::system("start a process", e))?;
+        // It holds the other ends, and the launcher's death would not be seen.
+        drop(command);
         let mut running = Running::new(&self.name, child, ours, words)?;
         running.starting(Instant::now() + START_MAX, |what| say(&self.name, what))?;
         Ok(running)
