@@ -54,31 +54,29 @@ impl Server {
             };
             let reply = self.ask(link, cx, id, &Operation::Statx { arg });
             if !matches!(reply, Err(Fault::Missing)) {
-                let out: StatxOut = self.fixed(link, Opcode::Statx, id, reply?.body())?;
-                return self.accept(link, Opcode::Statx, id, remote, told::statx(&out));
+                let out: StatxOut = Self::fixed(link, Opcode::Statx, id, reply?.body())?;
+                return Self::accept(link, Opcode::Statx, id, remote, told::statx(&out));
             }
         }
         let arg = GetattrIn { getattr_flags, open_id, ..GetattrIn::default() };
         let reply = self.ask(link, cx, id, &Operation::Getattr { arg })?;
-        self.attr_out(link, Opcode::Getattr, id, remote, reply.body())
+        Self::attr_out(link, Opcode::Getattr, id, remote, reply.body())
     }
 
     fn attr_out(
-        &self,
         link: &Link,
         opcode: Opcode,
         id: u64,
         remote: &Remote,
         body: &[u8],
     ) -> Answer<Attr> {
-        let out: AttrOut = self.fixed(link, opcode, id, body)?;
+        let out: AttrOut = Self::fixed(link, opcode, id, body)?;
         let attr = told::lifetime(out.attr_valid, out.attr_valid_nsec)
             .and_then(|ttl| told::attributes(&out.attr, ttl));
-        self.accept(link, opcode, id, remote, attr)
+        Self::accept(link, opcode, id, remote, attr)
     }
 
     fn accept(
-        &self,
         link: &Link,
         opcode: Opcode,
         id: u64,
@@ -133,7 +131,7 @@ impl Server {
             arg.valid |= SetattrValid::OPEN_ID;
         }
         let reply = self.ask(link, cx, id, &Operation::Setattr { arg })?;
-        self.attr_out(link, Opcode::Setattr, id, remote, reply.body())
+        Self::attr_out(link, Opcode::Setattr, id, remote, reply.body())
     }
 
     /// Clears set-id bits and file capabilities before a write, for a server that leaves it to the
@@ -171,7 +169,7 @@ impl Server {
             let arg = AccessIn { mask: want.bits(), padding: 0 };
             match self.ask(link, cx, id, &Operation::Access { arg }) {
                 Err(Fault::Missing) => Ok(()),
-                reply => self.nothing(link, Opcode::Access, id, &reply?),
+                reply => Self::nothing(link, Opcode::Access, id, &reply?),
             }
         })
     }
@@ -218,7 +216,7 @@ impl Server {
                 reply => reply?,
             };
             if room == 0 {
-                let out: GetxattrOut = self.fixed(link, opcode, id, reply.body())?;
+                let out: GetxattrOut = Self::fixed(link, opcode, id, reply.body())?;
                 if out.size > XATTR_SIZE_MAX {
                     let text = "an extended attribute that is too long";
                     return Err(link.connection.lie(opcode, 0, id, text));
@@ -256,7 +254,7 @@ impl Server {
                 Err(Fault::Errno(Errno::EEXIST)) if link.again => return Ok(()),
                 reply => reply?,
             };
-            self.nothing(link, Opcode::Setxattr, id, &reply)
+            Self::nothing(link, Opcode::Setxattr, id, &reply)
         })
     }
 
@@ -269,7 +267,7 @@ impl Server {
                 Err(Fault::Errno(Errno::ENODATA)) if link.again => return Ok(()),
                 reply => reply?,
             };
-            self.nothing(link, Opcode::Removexattr, id, &reply)
+            Self::nothing(link, Opcode::Removexattr, id, &reply)
         })
     }
 }

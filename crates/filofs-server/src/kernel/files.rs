@@ -66,8 +66,8 @@ impl Server {
         }
         let out = self.open_again(link, cx, remote, id, wire_flags, kill_priv)?;
         Ok(match out {
-            Some(out) => self.opened(link, remote, flags, &out),
-            None => self.opened_without(link, remote, flags),
+            Some(out) => Self::opened(link, remote, flags, &out),
+            None => Self::opened_without(link, remote, flags),
         })
     }
 
@@ -92,7 +92,7 @@ impl Server {
         match self.ask(link, cx, id, &operation) {
             Err(Fault::Missing) => Ok(None),
             Ok(reply) => {
-                let out = self.fixed(link, operation.opcode(), id, reply.body())?;
+                let out = Self::fixed(link, operation.opcode(), id, reply.body())?;
                 Ok(Some(out))
             }
             Err(fault) => Err(fault),
@@ -100,7 +100,6 @@ impl Server {
     }
 
     pub(super) fn opened(
-        &self,
         link: &Link,
         remote: &Arc<Remote>,
         flags: OpenFlags,
@@ -113,7 +112,7 @@ impl Server {
         Opened { state: Some(Arc::new(state)), flags: told::opened(out.open_flags) }
     }
 
-    fn opened_without(&self, link: &Link, remote: &Arc<Remote>, flags: OpenFlags) -> Opened {
+    fn opened_without(link: &Link, remote: &Arc<Remote>, flags: OpenFlags) -> Opened {
         let bound = Mutex::new(Bound { epoch: link.epoch, id: None });
         let state =
             RemoteOpen { remote: remote.clone(), flags, bound, walk: Mutex::new(Walk::from(0)) };
@@ -318,7 +317,7 @@ impl Server {
                     ..WriteIn::default()
                 };
                 let reply = self.ask(link, cx, id, &Operation::Write { arg, data: chunk })?;
-                let out: WriteOut = self.fixed(link, Opcode::Write, id, reply.body())?;
+                let out: WriteOut = Self::fixed(link, Opcode::Write, id, reply.body())?;
                 let taken = out.size as usize;
                 if taken > chunk.len() {
                     let text = "more written than was given";
@@ -355,7 +354,7 @@ impl Server {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let arg = FallocateIn { open_id, offset, length, mode: flags.bits(), padding: 0 };
             let reply = self.ask(link, cx, id, &Operation::Fallocate { arg })?;
-            self.nothing(link, Opcode::Fallocate, id, &reply)
+            Self::nothing(link, Opcode::Fallocate, id, &reply)
         })
     }
 
@@ -374,7 +373,7 @@ impl Server {
             let whence = if what == Seek::Data { SEEK_DATA } else { SEEK_HOLE };
             let arg = LseekIn { open_id, offset, whence, padding: 0 };
             let reply = self.ask(link, cx, id, &Operation::Lseek { arg })?;
-            let out: LseekOut = self.fixed(link, Opcode::Lseek, id, reply.body())?;
+            let out: LseekOut = Self::fixed(link, Opcode::Lseek, id, reply.body())?;
             if out.offset < offset || out.offset > i64::MAX as u64 {
                 let text = "a position before the one it began at";
                 return Err(link.connection.lie(Opcode::Lseek, 0, id, text));
@@ -409,15 +408,15 @@ impl Server {
             let long = if wide { self.ask(link, cx, id, &long) } else { Err(Fault::Missing) };
             let copied = match long {
                 Err(Fault::Missing) => {
-                    arg.len = arg.len.min(u64::from(u32::MAX & !4095));
+                    arg.len = arg.len.min(0xffff_f000);
                     let reply = self.ask(link, cx, id, &Operation::CopyFileRange { arg })?;
                     let opcode = Opcode::CopyFileRange;
-                    let out: WriteOut = self.fixed(link, opcode, id, reply.body())?;
+                    let out: WriteOut = Self::fixed(link, opcode, id, reply.body())?;
                     u64::from(out.size)
                 }
                 reply => {
                     let (reply, opcode) = (reply?, Opcode::CopyFileRange64);
-                    let out: CopyFileRangeOut = self.fixed(link, opcode, id, reply.body())?;
+                    let out: CopyFileRangeOut = Self::fixed(link, opcode, id, reply.body())?;
                     out.bytes_copied
                 }
             };
@@ -440,7 +439,7 @@ impl Server {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let arg = PollIn { open_id, events: events.bits(), ..PollIn::default() };
             let reply = self.ask(link, cx, id, &Operation::Poll { arg })?;
-            let out: PollOut = self.fixed(link, Opcode::Poll, id, reply.body())?;
+            let out: PollOut = Self::fixed(link, Opcode::Poll, id, reply.body())?;
             Ok(PollEvents::from_bits_truncate(out.revents))
         })
     }
@@ -499,7 +498,7 @@ impl Server {
             let id = self.id(link, cx, node)?;
             let arg = BmapIn { block, blocksize, padding: 0 };
             let reply = self.ask(link, cx, id, &Operation::Bmap { arg })?;
-            let out: BmapOut = self.fixed(link, Opcode::Bmap, id, reply.body())?;
+            let out: BmapOut = Self::fixed(link, Opcode::Bmap, id, reply.body())?;
             Ok(out.block)
         })
     }
@@ -519,7 +518,7 @@ impl Server {
     fn own(&self, link: &Link, cx: &Context<'_>, id: u64, operation: &Operation<'_>) -> Answer<()> {
         match self.ask(link, cx, id, operation) {
             Err(Fault::Missing) => Ok(()),
-            reply => self.nothing(link, operation.opcode(), id, &reply?),
+            reply => Self::nothing(link, operation.opcode(), id, &reply?),
         }
     }
 }

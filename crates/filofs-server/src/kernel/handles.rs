@@ -80,13 +80,13 @@ impl Server {
                 return Err(Errno::EINVAL.into()); // A87
             }
             let reply = self.ask(link, cx, 0, &Operation::NodeOf { handle })?;
-            let entry: EntryOut = self.fixed(link, Opcode::NodeOf, 0, reply.body())?;
+            let entry: EntryOut = Self::fixed(link, Opcode::NodeOf, 0, reply.body())?;
             if entry.nodeid == 0 {
                 return Err(Errno::ESTALE.into());
             }
             // A91: it counts as a lookup.
             let node = self.vet(link, &entry, None, None, None);
-            node.map_err(|wrong| self.refuse(link, Opcode::NodeOf, 0, &entry, wrong))
+            node.map_err(|wrong| Self::refuse(link, Opcode::NodeOf, 0, &entry, wrong))
         })
     }
 }

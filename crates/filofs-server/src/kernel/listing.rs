@@ -91,17 +91,12 @@ impl Listing<'_> {
         let passed = if self.opcode == Opcode::Readdirplus {
             self.pass_plus(reply, walk, out)
         } else {
-            self.pass_names(reply, walk, out)
+            Self::pass_names(reply, walk, out)
         };
         passed.map_err(|wrong| self.link.connection.lie(self.opcode, 0, self.id, wrong))
     }
 
-    fn pass_names(
-        &self,
-        reply: &Reply,
-        walk: &mut Walk,
-        out: &mut dyn DirSink,
-    ) -> Result<Passed, Wrong> {
+    fn pass_names(reply: &Reply, walk: &mut Walk, out: &mut dyn DirSink) -> Result<Passed, Wrong> {
         let mut passed = Passed::End;
         for record in read_dirents(reply.body()) {
             let dirent = record.map_err(|_| "no directory entry")?;
@@ -175,10 +170,7 @@ impl Listing<'_> {
 impl Passed {
     fn and(self, dirent: &Dirent<'_>, added: bool) -> Passed {
         let before = if let Passed::All(before) = self { before } else { 0 };
-        match added {
-            true => Passed::All(before + usize::from(!dirent.name.is_dots())),
-            false => Passed::Full,
-        }
+        if added { Passed::All(before + usize::from(!dirent.name.is_dots())) } else { Passed::Full }
     }
 }
 

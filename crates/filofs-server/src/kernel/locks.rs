@@ -20,7 +20,7 @@ impl Server {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             let arg = lock_in(cx, open_id, owner, lock, LkFlags::empty());
             let reply = self.ask(link, cx, id, &Operation::Getlk { arg })?;
-            let LkOut { lk } = self.fixed(link, Opcode::Getlk, id, reply.body())?;
+            let LkOut { lk } = Self::fixed(link, Opcode::Getlk, id, reply.body())?;
             let wrong = |text| link.connection.lie(Opcode::Getlk, 0, id, text);
             let kind = match lk.kind {
                 0 => LockKind::Shared,
@@ -80,7 +80,7 @@ impl Server {
             (Operation::Setlk { arg }, self.settings.patience)
         };
         let reply = self.ask_within(link, cx, id, &operation, patience)?;
-        self.nothing(link, operation.opcode(), id, &reply)
+        Self::nothing(link, operation.opcode(), id, &reply)
     }
 }
 

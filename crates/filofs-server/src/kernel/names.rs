@@ -53,12 +53,12 @@ impl Server {
             }
             let name = WireName::new(b"..").map_err(|_| Fault::Errno(Errno::EINVAL))?;
             let reply = self.ask(link, cx, id, &Operation::Lookup { name })?;
-            let entry = self.entry_out(link, Opcode::Lookup, id, &reply)?;
+            let entry = Self::entry_out(link, Opcode::Lookup, id, &reply)?;
             if entry.nodeid == 0 {
                 return Err(Errno::ESTALE.into());
             }
             let above = self.vet(link, &entry, None, Some(Kind::Directory), None);
-            above.map_err(|wrong| self.refuse(link, Opcode::Lookup, id, &entry, wrong))
+            above.map_err(|wrong| Self::refuse(link, Opcode::Lookup, id, &entry, wrong))
         })
     }
 
@@ -130,7 +130,7 @@ impl Server {
     ) -> Result<Entry> {
         self.make(cx, dir, name, kind, |link, name| {
             let arg = MknodIn {
-                mode: kind.mode_bits() | self.mode(link, how),
+                mode: kind.mode_bits() | Self::mode(link, how),
                 rdev: told::encode_device(how.rdev),
                 umask: how.umask,
                 padding: 0,
@@ -147,7 +147,7 @@ impl Server {
         how: MakeHow,
     ) -> Result<Entry> {
         self.make(cx, dir, name, Kind::Directory, |link, name| {
-            let arg = MkdirIn { mode: self.mode(link, how), umask: how.umask };
+            let arg = MkdirIn { mode: Self::mode(link, how), umask: how.umask };
             Operation::Mkdir { arg, name }
         })
     }
@@ -206,11 +206,11 @@ impl Server {
             if how.flags.has(OpenFlags::EXCL)
                 && let Some(entry) = self.made_before(link, cx, &above, name)?
             {
-                let remote = self.remote_of(&entry)?;
+                let remote = Self::remote_of(&entry)?;
                 let opened = self.open_remote(link, cx, &remote, how.flags, false)?;
                 return Ok(Created { entry, opened });
             }
-            let mut arg = self.create_in(link, how);
+            let mut arg = Self::create_in(link, how);
             arg.flags |= O_CREAT;
             let operation = Operation::Create { arg, name: wire(name)? };
             // Otherwise it may have been there, and then it is not ours to take away.
@@ -232,7 +232,7 @@ impl Server {
     pub(super) fn tmpfile(&self, cx: &Context<'_>, dir: &Node, how: MakeHow) -> Result<Created> {
         self.run(cx, |link| {
             let id = self.id(link, cx, dir)?;
-            let arg = self.create_in(link, how);
+            let arg = Self::create_in(link, how);
             let since = Some(self.nodes.now());
             let reply = self.ask(link, cx, id, &Operation::Tmpfile { arg }).map_err(unsupported)?;
             self.created(link, Opcode::Tmpfile, id, &reply, how, None, since, || {})
@@ -253,18 +253,18 @@ impl Server {
         since: Option<Moment>,
         undo: impl Fn(),
     ) -> Answer<Created> {
-        let out = self.fixed(link, opcode, dir, reply.body());
+        let out = Self::fixed(link, opcode, dir, reply.body());
         let out: CreateOut = out.inspect_err(|_| undo())?;
         match self.vet(link, &out.entry, place, Some(Kind::Regular), since) {
             Ok(entry) => {
-                let remote = self.remote_of(&entry)?;
-                let opened = self.opened(link, &remote, how.flags, &out.open);
+                let remote = Self::remote_of(&entry)?;
+                let opened = Self::opened(link, &remote, how.flags, &out.open);
                 Ok(Created { entry, opened })
             }
             Err(wrong) => {
                 self.release_unwanted(link, out.entry.nodeid, &out.open, false);
                 undo();
-                Err(self.refuse(link, opcode, dir, &out.entry, wrong))
+                Err(Self::refuse(link, opcode, dir, &out.entry, wrong))
             }
         }
     }
@@ -311,7 +311,7 @@ impl Server {
                 Err(Fault::Missing) if !flags.is_empty() => return Err(Errno::EINVAL.into()),
                 reply => reply.map_err(unsupported)?,
             };
-            self.nothing(link, operation.opcode(), id, &reply)?;
+            Self::nothing(link, operation.opcode(), id, &reply)?;
             self.nodes.moved((&from, name.bytes()), (&to, to_name.bytes()), flags);
             Ok(())
         })
@@ -353,7 +353,7 @@ impl Server {
     ) -> Answer<Entry> {
         let New { opcode, dir, id, name, kind, since } = *new;
         let undo = || self.undo(link, cx, id, name, kind == Kind::Directory);
-        let entry = self.entry_out(link, opcode, id, reply).inspect_err(|_| undo())?;
+        let entry = Self::entry_out(link, opcode, id, reply).inspect_err(|_| undo())?;
         if entry.nodeid == 0 {
             // Nothing was made: C.2.
             return Err(Errno::EOPNOTSUPP.into());
@@ -361,7 +361,7 @@ impl Server {
         let made = self.vet(link, &entry, Some(Place::new(dir, name)), Some(kind), since);
         made.map_err(|wrong| {
             undo();
-            self.refuse(link, opcode, id, &entry, wrong)
+            Self::refuse(link, opcode, id, &entry, wrong)
         })
     }
 
@@ -389,7 +389,7 @@ impl Server {
             Err(Fault::Errno(Errno::ENOENT)) => return Ok(None),
             reply => reply.map_err(unsupported)?,
         };
-        let entry = self.entry_out(link, Opcode::Lookup, id, &reply)?;
+        let entry = Self::entry_out(link, Opcode::Lookup, id, &reply)?;
         if entry.nodeid == 0 {
             return Ok(None);
         }
@@ -416,7 +416,7 @@ impl Server {
         let above = Self::remote(dir)?;
         let id = self.id_of(link, cx, &above)?;
         let arg = MknodIn {
-            mode: Kind::Regular.mode_bits() | self.mode(link, how),
+            mode: Kind::Regular.mode_bits() | Self::mode(link, how),
             umask: how.umask,
             ..MknodIn::default()
         };
@@ -425,7 +425,7 @@ impl Server {
         let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;
         let new = New { opcode, dir: &above, id, name, kind: Kind::Regular, since };
         let entry = self.accept_new(link, cx, &new, &reply)?;
-        let remote = self.remote_of(&entry)?;
+        let remote = Self::remote_of(&entry)?;
         let opened = self.open_remote(link, cx, &remote, how.flags, how.kill_priv)?;
         Ok(Created { entry, opened })
     }
@@ -446,34 +446,34 @@ impl Server {
             }
             let operation = operation(wire(name)?);
             let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;
-            self.nothing(link, operation.opcode(), id, &reply)?;
+            Self::nothing(link, operation.opcode(), id, &reply)?;
             self.nodes.removed(&above, name.bytes());
             Ok(())
         })
     }
 
     /// Permission bits to make a file with: masked here for a server that does not do so itself.
-    fn mode(&self, link: &Link, how: MakeHow) -> u32 {
+    fn mode(link: &Link, how: MakeHow) -> u32 {
         let masks_itself = link.connection.dialect().flags().contains(InitFlags::DONT_MASK);
         if masks_itself { how.mode } else { how.mode & !how.umask }
     }
 
-    fn create_in(&self, link: &Link, how: MakeHow) -> CreateIn {
+    fn create_in(link: &Link, how: MakeHow) -> CreateIn {
         let mut open_flags = OpenInFlags::empty();
         open_flags.set(OpenInFlags::KILL_SUIDGID, how.kill_priv);
         CreateIn {
             flags: how.flags.0,
-            mode: Kind::Regular.mode_bits() | self.mode(link, how),
+            mode: Kind::Regular.mode_bits() | Self::mode(link, how),
             umask: how.umask,
             open_flags,
         }
     }
 
-    fn entry_out(&self, link: &Link, opcode: Opcode, id: u64, reply: &Reply) -> Answer<EntryOut> {
-        self.fixed(link, opcode, id, reply.body())
+    fn entry_out(link: &Link, opcode: Opcode, id: u64, reply: &Reply) -> Answer<EntryOut> {
+        Self::fixed(link, opcode, id, reply.body())
     }
 
-    fn remote_of(&self, entry: &Entry) -> Answer<Arc<Remote>> {
+    fn remote_of(entry: &Entry) -> Answer<Arc<Remote>> {
         let state = entry.state.clone();
         state.and_then(|state| state.downcast().ok()).ok_or(Fault::Errno(Errno::EIO))
     }

@@ -203,11 +203,6 @@ impl Remotes {
         );
     }
 
-    /// Every live node.
-    pub(super) fn all(&self) -> Vec<Arc<Remote>> {
-        locked(&self.table).by_cookie.values().filter_map(Weak::upgrade).collect()
-    }
-
     /// How many nodes live.
     pub(super) fn len(&self) -> usize {
         locked(&self.table).by_cookie.len()

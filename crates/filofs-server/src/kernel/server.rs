@@ -287,7 +287,7 @@ impl Server {
             let name = WireName::new(&place.name).map_err(|_| stale())?;
             let reply = self.ask(link, cx, above, &Operation::Lookup { name });
             let entry = match reply {
-                Ok(reply) => self.fixed::<EntryOut>(link, Opcode::Lookup, above, reply.body())?,
+                Ok(reply) => Self::fixed::<EntryOut>(link, Opcode::Lookup, above, reply.body())?,
                 Err(Fault::Errno(Errno::ENOENT)) => return Err(stale()),
                 Err(fault) => return Err(fault),
             };
@@ -305,7 +305,6 @@ impl Server {
 
     /// An answer that is that structure. EPROTO, told to the server, for one of another size.
     pub(super) fn fixed<T: zerocopy::FromBytes>(
-        &self,
         link: &Link,
         opcode: Opcode,
         nodeid: u64,
@@ -316,13 +315,7 @@ impl Server {
     }
 
     /// An answer that must say nothing.
-    pub(super) fn nothing(
-        &self,
-        link: &Link,
-        opcode: Opcode,
-        nodeid: u64,
-        reply: &Reply,
-    ) -> Answer<()> {
+    pub(super) fn nothing(link: &Link, opcode: Opcode, nodeid: u64, reply: &Reply) -> Answer<()> {
         if reply.body().is_empty() {
             return Ok(());
         }
@@ -346,7 +339,7 @@ impl Server {
         let place = Some(Place::new(dir, name));
         let vetted = self.vet(link, entry, place, None, None);
         let above = dir.nodeid(link.epoch).unwrap_or_default();
-        vetted.map_err(|wrong| self.refuse(link, opcode, above, entry, wrong))
+        vetted.map_err(|wrong| Self::refuse(link, opcode, above, entry, wrong))
     }
 
     /// Takes in a node that the server named, at that place, if it has one.
@@ -388,7 +381,6 @@ impl Server {
 
     /// Gives back a node that is not taken in. What the caller is told.
     pub(super) fn refuse(
-        &self,
         link: &Link,
         opcode: Opcode,
         nodeid: u64,

@@ -18,23 +18,22 @@ impl Server {
     /// Known from the handshake, or asked for once (A67).
     pub(super) fn root(&self, cx: &Context<'_>) -> Result<Entry> {
         self.run(cx, |link| {
-            let root = match &link.terms.arguments {
-                Some(arguments) => arguments.root,
-                None => {
-                    let arg = GetattrIn::default();
-                    let reply = self.ask(link, cx, ROOT_ID, &Operation::Getattr { arg })?;
-                    let out: AttrOut = self.fixed(link, Opcode::Getattr, ROOT_ID, reply.body())?;
-                    EntryOut {
-                        nodeid: ROOT_ID,
-                        attr_valid: out.attr_valid,
-                        attr_valid_nsec: out.attr_valid_nsec,
-                        attr: out.attr,
-                        ..EntryOut::default()
-                    }
+            let root = if let Some(arguments) = &link.terms.arguments {
+                arguments.root
+            } else {
+                let arg = GetattrIn::default();
+                let reply = self.ask(link, cx, ROOT_ID, &Operation::Getattr { arg })?;
+                let out: AttrOut = Self::fixed(link, Opcode::Getattr, ROOT_ID, reply.body())?;
+                EntryOut {
+                    nodeid: ROOT_ID,
+                    attr_valid: out.attr_valid,
+                    attr_valid_nsec: out.attr_valid_nsec,
+                    attr: out.attr,
+                    ..EntryOut::default()
                 }
             };
             let entry = self.vet(link, &root, None, None, None);
-            entry.map_err(|wrong| self.refuse(link, Opcode::Getattr, ROOT_ID, &root, wrong))
+            entry.map_err(|wrong| Self::refuse(link, Opcode::Getattr, ROOT_ID, &root, wrong))
         })
     }
 
@@ -49,7 +48,7 @@ impl Server {
                 Err(Fault::Missing) => return Ok(Statfs::UNKNOWN),
                 reply => reply?,
             };
-            let out: StatfsOut = self.fixed(link, Opcode::Statfs, id, reply.body())?;
+            let out: StatfsOut = Self::fixed(link, Opcode::Statfs, id, reply.body())?;
             Ok(told::statfs(&out.st))
         })
     }
@@ -62,7 +61,7 @@ impl Server {
                     let synced = self.ask(link, cx, ROOT_ID, &Operation::Syncfs { arg });
                     return match synced {
                         Err(Fault::Missing) => Ok(()),
-                        reply => self.nothing(link, Opcode::Syncfs, ROOT_ID, &reply?),
+                        reply => Self::nothing(link, Opcode::Syncfs, ROOT_ID, &reply?),
                     };
                 }
                 SyncMode::NoWait => 1,
@@ -83,13 +82,13 @@ impl Server {
             }
             let name = WireName::new(b".").map_err(|_| Fault::Errno(Errno::EINVAL))?;
             let reply = self.ask(link, cx, cookie.0, &Operation::Lookup { name })?;
-            let entry: EntryOut = self.fixed(link, Opcode::Lookup, cookie.0, reply.body())?;
+            let entry: EntryOut = Self::fixed(link, Opcode::Lookup, cookie.0, reply.body())?;
             if entry.nodeid != cookie.0 {
                 link.connection.give_back(&entry);
                 return Err(Errno::ESTALE.into());
             }
             let node = self.vet(link, &entry, None, None, None);
-            node.map_err(|wrong| self.refuse(link, Opcode::Lookup, cookie.0, &entry, wrong))
+            node.map_err(|wrong| Self::refuse(link, Opcode::Lookup, cookie.0, &entry, wrong))
         })
     }
 
@@ -123,7 +122,7 @@ impl Server {
             let reply = self.ask(link, cx, id, &Operation::Extattrctl { arg, name });
             match reply {
                 Err(Fault::Missing) => Err(Errno::EOPNOTSUPP.into()),
-                reply => self.nothing(link, Opcode::Extattrctl, id, &reply?),
+                reply => Self::nothing(link, Opcode::Extattrctl, id, &reply?),
             }
         })
     }
@@ -140,7 +139,7 @@ impl Server {
             match self.ask(link, cx, 0, &Operation::Unmount { arg }) {
                 // A51, A64: it is gone while it is asked.
                 Err(Fault::Missing | Fault::Gone | Fault::Died) => Ok(()),
-                reply => self.nothing(link, Opcode::Unmount, 0, &reply?),
+                reply => Self::nothing(link, Opcode::Unmount, 0, &reply?),
             }
         })
     }

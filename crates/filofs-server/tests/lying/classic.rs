@@ -414,8 +414,10 @@ fn root_chrdev() {
     let null = Device { major: 1, minor: 3 };
     let solo = Arc::new(Solo::new(Kind::CharDevice, null));
     let ground = Ground::over(solo, &Plan::default());
-    let attr = ground.local.process().stat("/").unwrap().attr;
+    let mount = ground.local.mount().clone();
+    let attr = mount.getattr(&Context::internal(), mount.root(), None).unwrap();
     assert_eq!((attr.kind, attr.rdev), (Kind::CharDevice, null));
+    drop(mount);
     ground.end();
 }
 
