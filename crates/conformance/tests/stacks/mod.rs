@@ -102,7 +102,7 @@ impl Mounted {
             Some(below) => Arc::new(Dir::open(below.path(), DirOptions::default()).unwrap()),
             None => Arc::new(Mem::new(settings)),
         };
-        let bottom = if base.is_served() { served(bottom)? } else { bottom };
+        let bottom = if base.is_served() { served(bottom) } else { bottom };
         if let Some(prepare) = prepare {
             let local = Local::over(bottom.clone())?;
             let process = local.process();
@@ -235,7 +235,7 @@ impl Drop for Mounted {
 }
 
 /// The same file system, served over a channel to the kernel half.
-fn served(fs: Arc<dyn FileSystem>) -> Result<Arc<dyn FileSystem>> {
+fn served(fs: Arc<dyn FileSystem>) -> Arc<dyn FileSystem> {
     let (ours, theirs) = Channel::pair().unwrap();
     std::thread::spawn(move || {
         let stack = Stack::new(fs, []).unwrap();
@@ -243,7 +243,7 @@ fn served(fs: Arc<dyn FileSystem>) -> Result<Arc<dyn FileSystem>> {
             session.wait();
         }
     });
-    Ok(Arc::new(KernelHalf::over(ours, &kernel::Settings::default()).unwrap()))
+    Arc::new(KernelHalf::over(ours, &kernel::Settings::default()).unwrap())
 }
 
 /// Layers by name, bottom to top.
