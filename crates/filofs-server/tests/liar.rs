@@ -50,7 +50,7 @@ fn bend(rng: &mut Rng, asked: Option<&Seen>, messages: &mut Vec<Vec<u8>>, struct
         }
         // More of a file's bytes would be its bytes.
         2 if !(structure && opcode == Some(Opcode::Read)) => {
-            message.extend(vec![rng.draw() as u8; rng.below(200_000) as usize])
+            message.extend(vec![rng.draw() as u8; rng.below(200_000) as usize]);
         }
         3 => message[..4].copy_from_slice(&(rng.draw() as u32).to_ne_bytes()),
         4 => {
@@ -99,7 +99,7 @@ fn step(p: &Process, rng: &mut Rng, structure: bool) -> Result<()> {
                 assert_eq!(strange, None, "{name} shows another's bytes");
             }
         }
-        5 => drop(p.stat(&name)?),
+        5 => p.stat(&name).map(|_| ())?,
         6 => drop(p.readdir("/")?),
         7 => p.mkdir(format!("dir{file}"), 0o755)?,
         8 => p.rmdir(format!("dir{file}"))?,
@@ -122,7 +122,10 @@ fn step(p: &Process, rng: &mut Rng, structure: bool) -> Result<()> {
             p.close(fd).and(done).and(synced)?;
         }
         15 => p.chmod(&name, 0o600 + rng.below(8) as u32)?,
-        16 => drop((p.statvfs()?, p.sync(SyncMode::Wait)?)),
+        16 => {
+            p.statvfs()?;
+            p.sync(SyncMode::Wait)?;
+        }
         _ => p.mknod(format!("fifo{file}"), Kind::Fifo, 0o600, filofs::Device::default())?,
     }
     Ok(())

@@ -220,11 +220,11 @@ fn reply_oversized_and_reply_wrong_opcode() {
     for case in CASES {
         // More than anything of what is asked for here.
         is_refused(case, "too much", |message| {
-            message.extend([b'x'; 70_000]);
+            message.extend(vec![b'x'; 70_000]);
             fix_length(message);
         });
         is_refused(case, "more than a message", |message| {
-            message.extend([b'x'; 140_000]);
+            message.extend(vec![b'x'; 140_000]);
             fix_length(message);
         });
         is_refused(case, "another length than is stated", |message| message.push(0));

@@ -469,7 +469,9 @@ fn signals() {
             assert_eq!(mounted.middle.count(Opcode::Interrupt), 0, "{signal}");
             assert!(child.try_wait().unwrap().is_none(), "{signal}");
             let answers = std::mem::take(&mut *held.lock().unwrap());
-            answers.iter().for_each(|answer| mounted.middle.say(answer));
+            for answer in &answers {
+                mounted.middle.say(answer);
+            }
         }
         let mut said = String::new();
         timely("the program", || {
@@ -481,9 +483,9 @@ fn signals() {
 }
 
 /// A server that says what it likes when it is mounted, and "0" to everything after that.
-fn dumb_server(channel: rustix::fd::OwnedFd, arguments: Vec<u8>) {
+fn dumb_server(channel: &rustix::fd::OwnedFd, arguments: &[u8]) {
     let mut room = vec![0; 1 << 20];
-    while let Ok((len, _)) = recv(&channel, &mut room[..], RecvFlags::empty()) {
+    while let Ok((len, _)) = recv(channel, &mut room[..], RecvFlags::empty()) {
         let Ok((header, _)) = InHeader::read_from_prefix(&room[..len]) else { return };
         let mut answer = vec![0; size_of::<OutHeader>()];
         answer[8..16].copy_from_slice(&header.unique.to_ne_bytes());
@@ -498,11 +500,11 @@ fn dumb_server(channel: rustix::fd::OwnedFd, arguments: Vec<u8>) {
                 ..InitOut::default()
             };
             answer.extend(init.as_bytes());
-            answer.extend(&arguments);
+            answer.extend(arguments);
         }
         if header.unique & 1 == 0 && header.opcode != Opcode::Forget as u32 {
             crate::middle::fix_length(&mut answer);
-            let _ = send(&channel, &answer, SendFlags::NOSIGNAL);
+            let _ = send(channel, &answer, SendFlags::NOSIGNAL);
         }
     }
 }
@@ -532,7 +534,7 @@ fn mountfuzz(repaired: usize) {
         repairs.iter().take(repaired).for_each(|repair| repair(&mut arguments));
         bytes.copy_from_slice(arguments.as_bytes());
         let (core, server) = Channel::pair().unwrap();
-        let server = thread::spawn(move || dumb_server(server, bytes));
+        let server = thread::spawn(move || dumb_server(&server, &bytes));
         let settings = Settings { patience: Some(Duration::from_secs(30)), ..Settings::default() };
         timely("a mount", || {
             let half = KernelHalf::over(core, &settings);
@@ -570,11 +572,15 @@ fn a_mount_without_a_root_is_none() {
         Arc::new(Solo::new(Kind::Directory, Device::default())),
         Box::new(|seen, messages| {
             if seen.is_some_and(|seen| seen.is(Opcode::Init)) {
-                messages.iter_mut().for_each(|message| with_error(message, -5));
+                for message in messages.iter_mut() {
+                    with_error(message, -5);
+                }
             }
         }),
     );
     assert!(KernelHalf::over(core, &Settings::default()).is_err());
     middle.die();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }

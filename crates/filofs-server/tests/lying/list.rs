@@ -164,7 +164,9 @@ fn a_new_node_that_is_known_is_undone() {
         // What was known is as it was.
         assert_eq!(p.read_file("file").unwrap(), b"contents");
         drop((kept, mount));
-        held.into_iter().for_each(|fd| p.close(fd).unwrap());
+        for fd in held {
+            p.close(fd).unwrap();
+        }
         drop(p);
         ground.end();
     }

@@ -195,7 +195,9 @@ fn who_is_not_answered_is_told_in_time() {
     ground.middle.wait("INTERRUPT", |middle| middle.count(Opcode::Interrupt) == 1);
     ground.middle.be_honest();
     let answers = std::mem::take(&mut *held.lock().unwrap());
-    answers.iter().for_each(|(_, answer)| ground.middle.say(answer));
+    for (_, answer) in &answers {
+        ground.middle.say(answer);
+    }
     p.fsync(fd, false).unwrap();
     p.close(fd).unwrap();
     drop(p);
@@ -287,7 +289,9 @@ fn many_threads_and_a_dying_server() {
         let mut dead = false;
         while ends.load(Ordering::SeqCst) < 32 {
             let late = std::mem::take(&mut *held.lock().unwrap());
-            late.iter().for_each(|message| middle.say(message));
+            for message in &late {
+                middle.say(message);
+            }
             if !dead && die.try_recv().is_ok() {
                 middle.die();
                 dead = true;
