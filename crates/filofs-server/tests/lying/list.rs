@@ -13,6 +13,9 @@ const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
 const EXCLUSIVE: OpenFlags = OpenFlags(O_CREAT.0 | OpenFlags::EXCL.0 | OpenFlags::RDWR.0);
 
+/// What it is, and what makes it.
+type Lie<T> = (&'static str, fn(&mut T));
+
 /// With one kind of answer bent, a call is EPROTO, counted once, and all is well afterwards.
 fn refused<T: std::fmt::Debug>(
     what: &str,
@@ -37,7 +40,7 @@ fn entry(change: fn(&mut EntryOut)) -> impl FnMut(&mut Vec<u8>) + Send + 'static
 
 #[test]
 fn attributes_that_no_file_has() {
-    let lies: [(&str, fn(&mut EntryOut)); 8] = [
+    let lies: [Lie<EntryOut>; 8] = [
         ("a kind that is none", |e| e.attr.mode &= !S_IFMT),
         ("every kind at once", |e| e.attr.mode |= S_IFMT),
         ("a size beyond all", |e| e.attr.size = i64::MAX as u64 + 1),
@@ -51,7 +54,7 @@ fn attributes_that_no_file_has() {
         refused(what, Opcode::Lookup, entry(lie), |p| p.stat("file"));
         refused(what, Opcode::Mkdir, entry(lie), |p| p.mkdir("new", 0o700));
     }
-    let stats: [(&str, fn(&mut StatxOut)); 5] = [
+    let stats: [Lie<StatxOut>; 5] = [
         ("a kind that is none", |s| s.stat.mode &= !(S_IFMT as u16)),
         ("a size beyond all", |s| s.stat.size = u64::MAX),
         ("a second and more", |s| s.stat.btime.tv_nsec = 1_000_000_000),
