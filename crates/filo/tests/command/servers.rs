@@ -425,6 +425,29 @@ fn a_file_says_a_command_and_a_list() {
 }
 
 #[test]
+fn the_readme_is_right_about_programs() {
+    let Some(ground) = Ground::with_bindfs() else { return };
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let commands =
+        readme.lines().filter_map(|line| line.strip_prefix("    filo mount 'exec:bindfs"));
+    let commands: Vec<_> = commands.collect();
+    assert_eq!(commands.len(), 2);
+    for words in commands {
+        let words = words.replace("/mnt/srv", ground.at());
+        let words = words.replace(" /srv", &format!(" {}", ground.srv.display()));
+        let words = words.replace("=/srv", &format!("={}", ground.srv.display()));
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{FILO} mount 'exec:bindfs{words}")]);
+        let output = command.env("TMPDIR", &ground.tmp).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{words}: {}", told(&output));
+        assert!(ground.reads(), "{words}");
+        ground.unmount();
+    }
+    ground.nothing_is_left();
+}
+
+#[test]
 fn fstab_and_mount_8_know_commands() {
     let Some(ground) = Ground::with_bindfs() else { return };
     if !able("mount.fuse (package fuse3)", Path::new("/sbin/mount.fuse").exists()) {
