@@ -16,6 +16,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("crates/filofs-server/src/launch/sys.rs", "close_range(2), unshare(2), and kill(2) of all"),
     ("crates/filofs-server/tests/launch/guest.rs", "system calls that are to be refused"),
     ("crates/filofs-server/src/serve/given.rs", "takes a variable out of the environment"),
+    ("crates/filofs-server/src/peer.rs", "SO_PEERCRED, where the pid may be 0"),
     ("crates/filofs-server/src/attach/comm_fd.rs", "a descriptor known only by its number"),
 ];
 

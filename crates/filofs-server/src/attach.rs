@@ -232,8 +232,14 @@ impl Foreign {
         if sandbox.profile() == Profile::Strict {
             let device = Path::new("/dev/fuse");
             let device = device.exists().then_some(("allow", device));
-            let needs = [("allow", place.dir()), ("read", stand_in)].into_iter().chain(device);
-            for (name, path) in needs {
+            // Only the mount point is its own: what lies beside it is put there and removed by us.
+            let needs = [
+                ("allow", place.mount_point()),
+                ("read", place.dir().to_owned()),
+                ("read", stand_in.to_owned()),
+            ];
+            let device = device.map(|(name, path)| (name, path.to_owned()));
+            for (name, path) in needs.into_iter().chain(device) {
                 let set = sandbox.set(name, path.as_os_str());
                 set.map_err(|what| AttachError::Launch(LaunchError::Sandbox { what }))?;
             }

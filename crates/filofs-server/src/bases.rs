@@ -4,11 +4,11 @@ use crate::attach::{AttachError, Attached, Foreign, Guest, words};
 use crate::channel::Channel;
 use crate::kernel::{Keep, KernelHalf, OnExit, Settings, Started, Starter};
 use crate::launch::{Profile, Program, Running, Sandbox};
+use crate::peer::Peer;
 use crate::serve::CHANNEL;
 use filofs::{Definition, FileSystem, OptionHelp, Options, Role, SetupError};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +125,7 @@ fn server(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
             }
         }
         let settings = settings(options, &argument, OnExit::Unmount)?;
-        let at = Listening { path: path.into(), peer };
+        let at = Listening { path: path.into(), peer, patience: settings.start_patience };
         return start(Box::new(at), &settings);
     }
     if peer.is_some() {
@@ -295,44 +295,37 @@ impl Keep for Guest {
 struct Listening {
     path: PathBuf,
     peer: Option<u32>,
+    patience: Duration,
 }
 
 impl Starter for Listening {
     fn start(&self) -> Result<Started, String> {
         let shown = self.path.display();
-        let channel = dial(&self.path).map_err(|errno| {
+        let channel = Channel::dial(&self.path, self.patience).map_err(|errno| {
             let hint = match errno {
                 Errno::NOENT => ": start the server first",
                 Errno::CONNREFUSED => ": no server listens there",
                 Errno::PROTOTYPE => ": a file server listens at one of type SOCK_SEQPACKET",
+                Errno::AGAIN => ": whoever listens there lets nobody in",
                 _ => "",
             };
             format!("socket '{shown}': {errno}{hint}")
         })?;
         let peer = channel.peer().map_err(|errno| format!("socket '{shown}': {errno}"))?;
-        let (uid, us) = (peer.uid.as_raw(), rustix::process::geteuid().as_raw());
+        let (uid, us) = (peer.uid, rustix::process::geteuid().as_raw());
         let trusted = self.peer.map_or(uid == us || uid == 0, |wanted| uid == wanted);
         if !trusted {
             return Err(format!(
                 "socket '{shown}' is served by user {uid}; if that is right, say peer={uid}"
             ));
         }
-        Ok(Started::new(channel, Box::new(Peer(peer.pid.as_raw_pid().unsigned_abs()))))
+        Ok(Started::new(channel, Box::new(peer)))
     }
 }
 
-/// A server that is not ours to end: its process.
-struct Peer(u32);
-
+/// A server that is not ours to end.
 impl Keep for Peer {
     fn pid(&self) -> Option<u32> {
-        Some(self.0)
+        self.pid
     }
-}
-
-fn dial(path: &Path) -> Result<Channel, Errno> {
-    let socket =
-        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Channel::over(socket)
 }

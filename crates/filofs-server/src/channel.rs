@@ -3,16 +3,19 @@
 //! A Unix socket of type SOCK_SEQPACKET: whole messages, in order, from one process to the other,
 //! with descriptors if need be, and an end when the other process is gone. See unix(7).
 
+use crate::peer::Peer;
 use filofs_wire::abi::MESSAGE_MIN;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
+    SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg,
+    sendmsg, socket_with, socketpair, sockopt,
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::path::Path;
 use std::time::Duration;
 
 /// The largest message in bytes, either way: header, structure, names and at most 128 KiB of data.
@@ -78,9 +81,23 @@ impl Channel {
         Ok(Channel { socket })
     }
 
-    /// Who made the other end: the process that called connect(2), listen(2) or socketpair(2).
-    pub fn peer(&self) -> Result<rustix::net::UCred, Errno> {
-        sockopt::socket_peercred(&self.socket)
+    /// To whoever listens at that path. EAGAIN if nobody is let in for that long; connect(2) for
+    /// the others.
+    pub fn dial(path: &Path, at_most: Duration) -> Result<Channel, Errno> {
+        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+        // It is the limit of connect(2) as well, which waits for room in the line of those who
+        // wait. Zero would be none.
+        let at_most = Some(at_most.max(Duration::from_millis(1)));
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, at_most)?;
+        let address = SocketAddrUnix::new(path)?;
+        rustix::io::retry_on_intr(|| connect(&socket, &address))?;
+        Channel::over(socket)
+    }
+
+    /// Who made the other end.
+    pub fn peer(&self) -> Result<Peer, Errno> {
+        Peer::of(&self.socket)
     }
 
     /// Sends one whole message, its pieces joined, without waiting.
@@ -225,6 +242,26 @@ mod tests {
         let sent = (0..1000).take_while(|_| a.send(&[IoSlice::new(&bytes)]).is_ok()).count();
         assert!((1..1000).contains(&sent), "{sent} messages were taken");
         assert_eq!(a.send(&[IoSlice::new(&bytes)]), Err(Unsent::Full));
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_to_be_let_in() {
+        let name = format!("filo-dial-{}-{:p}", std::process::id(), &MESSAGE_MAX);
+        let path = std::env::temp_dir().join(name);
+        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        rustix::net::listen(&socket, 0).unwrap();
+        let (told, tells) = std::sync::mpsc::channel();
+        let at = path.clone();
+        std::thread::spawn(move || {
+            let dial = || Channel::dial(&at, Duration::from_millis(10));
+            let inside: Vec<_> = (0..8).map(|_| dial().map_err(|errno| told.send(errno))).collect();
+            drop(inside);
+        });
+        let errno = tells.recv_timeout(Duration::from_secs(60));
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(errno, Ok(Errno::AGAIN));
     }
 
     #[test]

@@ -26,8 +26,10 @@ mod bases;
 pub mod channel;
 pub mod kernel;
 pub mod launch;
+mod peer;
 pub mod serve;
 
+pub use peer::Peer;
 pub use serve::serve;
 
 /// Every base that is another process, as the command knows it.

@@ -99,10 +99,10 @@ impl Desk {
         let caller = accept_with(&self.listener, SocketFlags::CLOEXEC).ok()?;
         let caller = Channel::over(caller).ok()?;
         caller.patience(PATIENCE).ok()?;
-        let ours = rustix::process::geteuid();
+        let ours = rustix::process::geteuid().as_raw();
         let peer = caller.peer().ok()?;
         if peer.uid != ours {
-            log::warn!("a process of user {} asked for a channel: refused", peer.uid.as_raw());
+            log::warn!("a process of user {} asked for a channel: refused", peer.uid);
             return None;
         }
         let mut room = [0; SLIP_MAX];

@@ -12,7 +12,7 @@ use super::place::SOCKET;
 use super::slip::{self, Ask, SLIP_MAX};
 use crate::channel::{Arrival, Channel};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::net::sockopt;
 use std::ffi::{OsStr, OsString};
 use std::io::{Write, stderr, stdout};
 use std::os::unix::ffi::OsStrExt;
@@ -105,10 +105,7 @@ fn ask(at: &OsStr, what: &Ask<'_>) -> Result<Option<OwnedFd>, String> {
 }
 
 pub(super) fn connect(path: &Path) -> Result<Channel, rustix::io::Errno> {
-    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
-    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    let filo = Channel::over(socket)?;
+    let filo = Channel::dial(path, PATIENCE)?;
     filo.patience(PATIENCE)?;
     Ok(filo)
 }

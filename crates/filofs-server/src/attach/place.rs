@@ -3,10 +3,11 @@
 
 use super::fusermount::NAMES;
 use super::{AttachError, system};
+use crate::launch;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen};
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -93,15 +94,17 @@ impl Place {
     /// From here on the mount point looks mounted to those who look. Not before: programs want it
     /// empty.
     pub(super) fn look_mounted(&self) -> io::Result<()> {
-        File::create(self.mount_point().join(POLL_HACK)).map(drop)
+        // A new file: what the program has put there may be a link to anything.
+        match File::create_new(self.mount_point().join(POLL_HACK)) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for path in self.litter() {
-            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
-        }
+        launch::remove(&self.litter());
         if self.dir.exists() {
             log::warn!("{}: not removed: there is something in it", self.dir.display());
         }
@@ -128,6 +131,7 @@ fn private_dir(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -144,6 +148,25 @@ mod tests {
         assert_eq!(fs::read_dir(place.mount_point()).unwrap().count(), 1);
         drop((socket, place));
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn links_that_a_program_put_there_lead_nowhere() {
+        let elsewhere = Place::make(Path::new("/stand/in")).unwrap();
+        let precious = elsewhere.programs().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let place = Place::make(Path::new("/stand/in")).unwrap();
+        symlink(&precious, place.mount_point().join(POLL_HACK)).unwrap();
+        place.look_mounted().unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        // Its directory of programs is somebody else's now.
+        fs::rename(place.programs(), place.dir.join("moved")).unwrap();
+        symlink(elsewhere.programs(), place.programs()).unwrap();
+        let dir = place.dir.clone();
+        drop(place);
+        assert!(elsewhere.programs().join(NAMES[0]).is_symlink());
+        fs::remove_dir_all(dir).unwrap();
+        fs::remove_file(precious).unwrap();
     }
 
     #[test]

@@ -228,9 +228,11 @@ impl Table {
         self.by_place.get(&(dir.cookie, name.into())).and_then(Weak::upgrade)
     }
 
-    /// Gives a node another place, or none. The old one is to be dropped when the table is
-    /// unlocked.
-    fn put(&mut self, remote: &Arc<Remote>, place: Option<Place>) -> Option<Place> {
+    /// Gives a node another place, or none. What is no place of any node any more is to be dropped
+    /// when the table is unlocked.
+    fn put(&mut self, remote: &Arc<Remote>, place: Option<Place>) -> [Option<Place>; 2] {
+        let place = place.filter(|place| !Arc::ptr_eq(&place.dir, remote));
+        let parted = place.as_ref().and_then(|place| self.part(remote, place));
         let key = place.as_ref().map(|place| (place.dir.cookie, place.name.clone()));
         let old = std::mem::replace(&mut *locked(&remote.place), place);
         if let Some(old) = &old {
@@ -239,7 +241,32 @@ impl Table {
         if let Some(key) = key {
             self.by_place.insert(key, Arc::downgrade(remote));
         }
-        old
+        [old, parted]
+    }
+
+    /// Before a directory gets a place below itself: takes what is in it, and leads there, out of
+    /// its own. A server may lie, and where others move directories about this is how it looks.
+    /// Were there a circle, its nodes would live for ever, and who goes up in it without end.
+    fn part(&mut self, remote: &Arc<Remote>, place: &Place) -> Option<Place> {
+        let stays =
+            |old: &Option<Place>| old.as_ref().is_some_and(|old| Arc::ptr_eq(&old.dir, &place.dir));
+        if remote.kind != Kind::Directory || stays(&locked(&remote.place)) {
+            return None;
+        }
+        // Each is held by the place below it, and the first by the caller: none goes here.
+        let mut below = place.dir.clone();
+        loop {
+            let dir = below.place()?.dir;
+            if Arc::ptr_eq(&dir, remote) {
+                break;
+            }
+            below = dir;
+        }
+        let parted = locked(&below.place).take();
+        if let Some(place) = &parted {
+            self.vacate(place, Arc::as_ptr(&below));
+        }
+        parted
     }
 
     /// That node is no longer at that place.

@@ -5,7 +5,6 @@ use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::stdio::{stdin, stdout};
 use std::ffi::{CString, OsString};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 /// This program, whatever has become of its file.
@@ -66,18 +65,11 @@ fn enter(stage: Stage, arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Stage::Launcher => {
             let code = launch(&plan).unwrap_or_else(fail);
             // Here, for whoever started this may have been killed.
-            plan.litter.iter().for_each(|path| remove(path));
+            super::remove(&plan.litter);
             code
         }
         Stage::Keeper => keeper::life(&plan, true, plan.channel.then(|| sys::take(CHANNEL_FD))),
         Stage::Program => confine::life(&plan),
-    }
-}
-
-/// Removes a file or an empty directory; what is not there, or cannot be removed, is left.
-fn remove(path: &Path) {
-    if std::fs::remove_file(path).is_err() {
-        let _ = std::fs::remove_dir(path);
     }
 }
 

@@ -98,7 +98,7 @@ impl Program {
     }
 
     /// What is removed when it has ended with all its descendants, also if we are gone by then: a
-    /// file, or a directory that is empty then.
+    /// file, or a directory that is empty then. A path in which no part is a link.
     pub fn litter(mut self, path: PathBuf) -> Program {
         self.plan.litter.push(path);
         self

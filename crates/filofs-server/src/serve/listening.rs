@@ -2,12 +2,12 @@
 
 use super::socket::Socket;
 use super::{ServeError, Server};
+use crate::peer::Peer;
 use filofs::{FileSystem, locked};
 use filofs_front::fuse::Session;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -32,6 +32,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Cores that have connected and are no session yet.
+    callers: Vec<Arc<OwnedFd>>,
     sessions: Vec<Arc<Session>>,
     /// It was stopped, lazily or not.
     stopped: Option<bool>,
@@ -83,6 +85,10 @@ impl Listening {
         let sessions = {
             let mut state = locked(&self.0.state);
             state.stopped = Some(lazy);
+            // They have not begun, so there is nothing to ask them.
+            for caller in state.callers.drain(..) {
+                let _ = rustix::net::shutdown(&caller, rustix::net::Shutdown::Both);
+            }
             state.sessions.clone()
         };
         self.0.socket.close();
@@ -142,7 +148,7 @@ impl Shared {
     }
 
     fn may_enter(&self, core: &OwnedFd) -> bool {
-        let uid = socket_peercred(core).map(|cred| cred.uid.as_raw());
+        let uid = Peer::of(core).map(|peer| peer.uid);
         let known = uid.is_ok_and(|uid| uid == 0 || uid == self.uid);
         if !known {
             log::warn!("user {uid:?} wants to be served, and may not");
@@ -156,13 +162,24 @@ impl Shared {
 
     /// Serves one core, by a thread of its own.
     fn serve(self: &Arc<Self>, fs: impl FileSystem + 'static, core: OwnedFd) {
+        let caller = match core.try_clone() {
+            Ok(caller) => Arc::new(caller),
+            Err(error) => return log::error!("cannot let a core in: {error}"),
+        };
+        {
+            let mut state = locked(&self.state);
+            if state.stopped.is_some() {
+                return;
+            }
+            state.callers.push(caller.clone());
+        }
         self.connections.fetch_add(1, SeqCst);
-        let guest = Guest(self.clone());
+        let guest = Guest { shared: self.clone(), caller };
         let spawned = thread::Builder::new().name("filo-core".into()).spawn(move || {
             if !speaks(&core) {
                 return log::warn!("a core has connected and says nothing");
             }
-            match guest.0.server.over(fs, core) {
+            match guest.shared.server.over(fs, core) {
                 Ok(session) => guest.stay(&Arc::new(session)),
                 Err(error) => log::error!("{error}"),
             }
@@ -174,12 +191,16 @@ impl Shared {
 }
 
 /// One core while it is being served; counted out when it goes, however it does.
-struct Guest(Arc<Shared>);
+struct Guest {
+    shared: Arc<Shared>,
+    caller: Arc<OwnedFd>,
+}
 
 impl Guest {
     fn stay(&self, session: &Arc<Session>) {
         let stopped = {
-            let mut state = locked(&self.0.state);
+            let mut state = locked(&self.shared.state);
+            state.callers.retain(|caller| !Arc::ptr_eq(caller, &self.caller));
             state.sessions.push(session.clone());
             state.stopped
         };
@@ -188,15 +209,16 @@ impl Guest {
             leave(session, lazy);
         }
         session.wait();
-        locked(&self.0.state).sessions.retain(|other| !Arc::ptr_eq(other, session));
+        locked(&self.shared.state).sessions.retain(|other| !Arc::ptr_eq(other, session));
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let _state = locked(&self.0.state);
-        self.0.connections.fetch_sub(1, SeqCst);
-        self.0.changed.notify_all();
+        let mut state = locked(&self.shared.state);
+        state.callers.retain(|caller| !Arc::ptr_eq(caller, &self.caller));
+        self.shared.connections.fetch_sub(1, SeqCst);
+        self.shared.changed.notify_all();
     }
 }
 

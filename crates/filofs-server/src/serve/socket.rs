@@ -9,6 +9,12 @@ use rustix::net::{
     socket_with,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often, and with what pauses, it is tried to lock a directory. Who has it locked needs a
+/// moment.
+const LOCK_TRIES: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A Unix socket of type SOCK_SEQPACKET that others connect to. Its file goes with it.
 #[derive(Debug)]
@@ -30,7 +36,7 @@ impl Socket {
     pub(super) fn listen(path: &Path, mode: u32) -> Result<Socket, ServeError> {
         let wrong = |errno: Raw| ServeError::socket(path, errno);
         let address = SocketAddrUnix::new(path).map_err(wrong)?;
-        let fd = fresh().map_err(wrong)?;
+        let fd = fresh(SocketFlags::empty()).map_err(wrong)?;
         // Two servers that find the same remains must not both take them away.
         let _alone = lock(path).map_err(wrong)?;
         match bind(&fd, &address) {
@@ -71,17 +77,26 @@ impl Drop for Socket {
     }
 }
 
-fn fresh() -> Result<OwnedFd, Raw> {
-    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+fn fresh(more: SocketFlags) -> Result<OwnedFd, Raw> {
+    let flags = SocketFlags::CLOEXEC | more;
+    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
 }
 
-/// The directory of the path, locked until the value is dropped.
+/// The directory of the path, locked until the value is dropped. EAGAIN if somebody else keeps
+/// it locked.
 fn lock(path: &Path) -> Result<OwnedFd, Raw> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = open(dir.unwrap_or(Path::new(".")), flags, Mode::empty())?;
-    flock(&dir, FlockOperation::LockExclusive)?;
-    Ok(dir)
+    // In a directory that others can open they can lock it, too, and for ever.
+    for _ in 0..LOCK_TRIES {
+        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(dir),
+            Err(Raw::AGAIN) => std::thread::sleep(LOCK_PAUSE),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Raw::AGAIN)
 }
 
 /// Takes away the socket of a server that is gone.
@@ -90,10 +105,10 @@ fn clear(path: &Path, address: &SocketAddrUnix) -> Result<(), Raw> {
     if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
         return Err(Raw::EXIST);
     }
-    match connect(&fresh()?, address) {
+    match connect(&fresh(SocketFlags::NONBLOCK)?, address) {
         Err(Raw::CONNREFUSED) => rustix::fs::unlink(path),
-        // Of another type, but somebody's.
-        Ok(()) | Err(Raw::PROTOTYPE) => Err(Raw::ADDRINUSE),
+        // Of another type, or busy, but somebody's.
+        Ok(()) | Err(Raw::PROTOTYPE | Raw::AGAIN) => Err(Raw::ADDRINUSE),
         Err(errno) => Err(errno),
     }
 }

@@ -161,7 +161,16 @@ pub fn strict_sandbox() {
         return;
     }
     let ground = Ground::new();
-    let mut foreign = ground.foreign("bindfs -f @/source {}");
+    // The mount point is its own; what filo has put beside it is not.
+    ground.script(
+        "careful",
+        "echo >\"$2/mine\" || exit 3\n\
+         rm \"$2/mine\" || exit 4\n\
+         ln -s / \"${2%/mnt}/link\" 2>/dev/null && exit 5\n\
+         mv \"${2%/mnt}/bin\" \"${2%/mnt}/moved\" 2>/dev/null && exit 6\n\
+         exec bindfs -f \"$1\" \"$2\"",
+    );
+    let mut foreign = ground.foreign("@/careful @/source {}");
     for (name, value) in [("sandbox", OsStr::new("strict")), ("allow", ground.0.as_os_str())] {
         foreign.sandbox.set(name, value).unwrap();
     }

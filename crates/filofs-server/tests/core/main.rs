@@ -9,6 +9,7 @@ mod late;
 mod missing;
 mod mounting;
 mod notices;
+mod places;
 mod script;
 mod session;
 mod unmounting;

@@ -124,6 +124,46 @@ fn a_stop_asks_cores_to_unmount() {
 }
 
 #[test]
+fn a_stop_does_not_wait_for_cores_that_have_not_begun() {
+    let place = Place::new();
+    let listening = Arc::new(listen(&place).unwrap());
+    // One says nothing at all, and one something that is no INIT.
+    let silent = connected(&place).unwrap();
+    let mut strange = Core::new(connected(&place).unwrap());
+    strange.send(ROOT_ID, &Operation::Getattr { arg: GetattrIn::default() });
+    assert!(strange.hear().is_some());
+    until("both are inside", || listening.connections() == 2);
+    listening.stop(false);
+    wait(&listening);
+    assert_eq!(strange.hear(), None);
+    drop(silent);
+}
+
+#[test]
+fn who_keeps_the_directory_locked_or_lets_nobody_in_holds_nobody_up() {
+    let place = Place::new();
+    let begins = || {
+        let (told, tells) = mpsc::channel();
+        let path = place.socket();
+        thread::spawn(move || {
+            told.send(Server::new().listen(&path, || Ok(Toy::new().0)).map(drop))
+        });
+        tells.recv_timeout(FOREVER).expect("it is told")
+    };
+    let dir = std::fs::File::open(&place.0).unwrap();
+    dir.lock().unwrap();
+    let error = begins().unwrap_err();
+    assert!(matches!(error, ServeError::Socket { .. }), "{error}");
+    dir.unlock().unwrap();
+    // Somebody lives there, but has no time.
+    let busy = unconnected();
+    bind(&busy, &SocketAddrUnix::new(place.socket()).unwrap()).unwrap();
+    rustix::net::listen(&busy, 0).unwrap();
+    let _waits = connected(&place).unwrap();
+    assert_eq!(begins().unwrap_err(), ServeError::Taken { path: place.socket() });
+}
+
+#[test]
 fn only_the_remains_of_a_server_are_replaced() {
     let place = Place::new();
     let path = place.socket();
