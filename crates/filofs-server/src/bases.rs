@@ -21,6 +21,7 @@ pub(crate) const SERVER: Definition = Definition {
     is_command: true,
     options: &[
         ON_EXIT,
+        DEATHS,
         TIMEOUT,
         START_TIMEOUT,
         OptionHelp {
@@ -46,6 +47,7 @@ pub(crate) const EXEC: Definition = Definition {
     is_command: true,
     options: &[
         ON_EXIT,
+        DEATHS,
         TIMEOUT,
         START_TIMEOUT,
         OptionHelp {
@@ -67,6 +69,11 @@ const ON_EXIT: OptionHelp = OptionHelp {
     key: "on_exit",
     value: "restart|fail|unmount",
     help: "what its death means (default: restart; with unix= unmount)",
+};
+const DEATHS: OptionHelp = OptionHelp {
+    key: "deaths",
+    value: "NUMBER",
+    help: "on_exit=restart: after so many in a minute nobody waits for the next start (default: 9)",
 };
 const TIMEOUT: OptionHelp = OptionHelp {
     key: "timeout",
@@ -189,9 +196,17 @@ pub(crate) fn settings(
     };
     let start_patience =
         options.number("start_timeout")?.map_or(default.start_patience, Duration::from_secs);
+    let most_deaths = match options.number("deaths")? {
+        None => default.most_deaths,
+        Some(deaths) if (1..=u64::from(Settings::DEATHS_MAX)).contains(&deaths) => deaths as u32,
+        Some(_) => {
+            let text = format!("option 'deaths': from 1 to {}", Settings::DEATHS_MAX);
+            return Err(SetupError::new(text));
+        }
+    };
     let trace_messages = options.switch("trace_messages")?;
     let name = name.to_owned();
-    Ok(Settings { name, start_patience, patience, on_exit, trace_messages, ..default })
+    Ok(Settings { name, start_patience, patience, on_exit, most_deaths, trace_messages, ..default })
 }
 
 /// What a program may do, from the options.

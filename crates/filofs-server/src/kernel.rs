@@ -13,7 +13,9 @@
 //! It plays the kernel toward the server: it asks in the words of FUSE, and believes nothing of
 //! what comes back before it is checked. What the server says unasked goes to the `worker`.
 
+mod again;
 mod attributes;
+mod blame;
 mod calls;
 mod connection;
 mod dump;
@@ -76,8 +78,17 @@ pub struct Settings {
     pub tells_pids: bool,
     /// What its death means.
     pub on_exit: OnExit,
+    /// With [`OnExit::Restart`]: after so many deaths in a minute callers are not kept waiting
+    /// until it is there again, but told EIO. 1 to [`Settings::DEATHS_MAX`]. The first third of
+    /// them are followed by a new start at once, the others by longer and longer pauses.
+    pub most_deaths: u32,
     /// Whether every message is written to the log.
     pub trace_messages: bool,
+}
+
+impl Settings {
+    /// The most that [`Settings::most_deaths`] can be.
+    pub const DEATHS_MAX: u32 = 100_000;
 }
 
 impl Default for Settings {
@@ -88,6 +99,7 @@ impl Default for Settings {
             patience: Some(Duration::from_secs(60)),
             tells_pids: true,
             on_exit: OnExit::Unmount,
+            most_deaths: 9,
             trace_messages: false,
         }
     }

@@ -91,7 +91,7 @@ impl Server {
             }
         });
         let attr = attr.map_err(|wrong| link.connection.lie(opcode, 0, id, wrong))?;
-        remote.saw(attr.st_mode(), attr.size);
+        remote.saw(attr.st_mode(), attr.nlink, attr.size);
         Ok(attr)
     }
 

@@ -38,6 +38,20 @@ struct Bound {
     id: Option<u64>,
 }
 
+impl RemoteOpen {
+    fn new(remote: &Arc<Remote>, flags: OpenFlags, bound: Bound) -> RemoteOpen {
+        remote.opened();
+        let walk = Mutex::new(Walk::from(0));
+        RemoteOpen { remote: remote.clone(), flags, bound: Mutex::new(bound), walk }
+    }
+}
+
+impl Drop for RemoteOpen {
+    fn drop(&mut self) {
+        self.remote.closed();
+    }
+}
+
 impl Server {
     pub(super) fn open(&self, cx: &Context<'_>, node: &Node, how: OpenHow) -> Result<Opened> {
         self.run(cx, |link| {
@@ -105,17 +119,15 @@ impl Server {
         flags: OpenFlags,
         out: &OpenOut,
     ) -> Opened {
-        let bound = Mutex::new(Bound { epoch: link.epoch, id: Some(out.open_id) });
+        let bound = Bound { epoch: link.epoch, id: Some(out.open_id) };
         let flags = flags.without(OpenFlags::TRUNC).without(OpenFlags::EXCL);
-        let state =
-            RemoteOpen { remote: remote.clone(), flags, bound, walk: Mutex::new(Walk::from(0)) };
+        let state = RemoteOpen::new(remote, flags, bound);
         Opened { state: Some(Arc::new(state)), flags: told::opened(out.open_flags) }
     }
 
     fn opened_without(link: &Link, remote: &Arc<Remote>, flags: OpenFlags) -> Opened {
-        let bound = Mutex::new(Bound { epoch: link.epoch, id: None });
-        let state =
-            RemoteOpen { remote: remote.clone(), flags, bound, walk: Mutex::new(Walk::from(0)) };
+        let bound = Bound { epoch: link.epoch, id: None };
+        let state = RemoteOpen::new(remote, flags, bound);
         Opened { state: Some(Arc::new(state)), ..Opened::default() }
     }
 
@@ -142,6 +154,9 @@ impl Server {
         let id = self.id_of(link, cx, &state.remote)?;
         let again = self.open_again(link, cx, &state.remote, id, state.flags, false)?;
         let mut bound = locked(&state.bound);
+        if bound.epoch > link.epoch {
+            return Err(Fault::Died);
+        }
         if bound.epoch == link.epoch {
             let earlier = bound.id.unwrap_or(0);
             drop(bound);

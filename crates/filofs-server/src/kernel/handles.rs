@@ -57,14 +57,18 @@ impl Server {
     pub(super) fn handle_of(&self, cx: &Context<'_>, node: &Node) -> Result<FileHandle> {
         self.run(cx, |link| {
             let lengths = Lengths::of(link)?;
-            let id = self.id(link, cx, node)?;
+            let remote = Self::remote(node)?;
+            let id = self.id_of(link, cx, &remote)?;
             // Whoever asks can take any handle: the caller of the mount is told the size.
             let arg = HandleOfIn { room: HANDLE_MAX, padding: 0 };
             let reply = self.ask(link, cx, id, &Operation::HandleOf { arg })?;
             let lie = |errno, text| link.connection.lie(Opcode::HandleOf, errno, id, text);
             match incoming::handle_of(reply.body(), arg.room) {
                 // A102: no more is copied than there is, and a length that is wrong is told.
-                Some((_, Some(bytes))) if lengths.allow(bytes.len()) => Ok(FileHandle::new(bytes)?),
+                Some((_, Some(bytes))) if lengths.allow(bytes.len()) => {
+                    remote.keep_handle(bytes);
+                    Ok(FileHandle::new(bytes)?)
+                }
                 Some((_, Some(_))) => Err(lie(0, "a file handle of another length than it said")),
                 // A100
                 Some((_, None)) => Err(lie(Errno::E2BIG.raw(), "file handle too big")),

@@ -23,6 +23,16 @@ pub(super) struct Terms {
 }
 
 impl Terms {
+    /// Whether it speaks the extension.
+    pub(super) fn is_ours(&self) -> bool {
+        self.arguments.is_some()
+    }
+
+    /// Whether it has file handles.
+    pub(super) fn has_handles(&self) -> bool {
+        self.arguments.as_ref().is_some_and(|said| said.handle_size > 0)
+    }
+
     /// What a server of that name said, made what is in force: the kind of file system is shown
     /// as Linux shows it (A21).
     fn of(profile: Profile, mut arguments: MountArguments, name: &str) -> Terms {

@@ -11,6 +11,7 @@ use super::{Settings, thread};
 use crate::channel::{Channel, MESSAGE_MAX};
 use crate::launch::one_line;
 use filofs::{Errno, Notice, Result, locked};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -53,31 +54,49 @@ impl Started {
 }
 
 /// How often a server died lately, and what that means.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Health {
-    deaths: Vec<Instant>,
-    /// It dies all the time: nobody waits for it.
-    pub(super) degraded: bool,
+    /// When it died, in the last minute; or could not be started.
+    deaths: VecDeque<Instant>,
+    /// So many in a minute, and callers are no longer kept waiting.
+    many: usize,
     /// Nobody will start it again.
     pub(super) over: bool,
 }
 
 impl Health {
-    /// Deaths in a minute before callers are no longer kept waiting.
-    const MANY: usize = 30;
     const MINUTE: Duration = Duration::from_secs(60);
     const SHORTEST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_secs(5);
 
+    pub(super) fn new(settings: &Settings) -> Health {
+        let many = settings.most_deaths.clamp(1, Settings::DEATHS_MAX) as usize;
+        Health { deaths: VecDeque::new(), many, over: false }
+    }
+
     /// It has died. How long to wait before it is started again.
-    fn died(&mut self) -> Duration {
-        let now = Instant::now();
-        self.deaths.retain(|at| now.duration_since(*at) < Self::MINUTE);
-        self.deaths.push(now);
-        self.degraded = self.deaths.len() >= Self::MANY;
+    fn died(&mut self, now: Instant) -> Duration {
+        self.deaths.push_back(now);
+        self.forget(now);
         // The first few times at once: a caller is waiting.
-        let doublings = self.deaths.len().saturating_sub(4).min(9) as u32;
-        (Self::SHORTEST * 2_u32.pow(doublings)).min(Self::LONGEST)
+        let at_once = (self.many / 3).max(1);
+        let Some(doublings) = self.deaths.len().checked_sub(at_once + 1) else {
+            return Duration::ZERO;
+        };
+        (Self::SHORTEST * 2_u32.pow(doublings.min(9) as u32)).min(Self::LONGEST)
+    }
+
+    /// It dies all the time: nobody waits for it.
+    pub(super) fn is_degraded(&mut self, now: Instant) -> bool {
+        self.forget(now);
+        self.deaths.len() >= self.many
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let old = |at: &Instant| now.duration_since(*at) >= Self::MINUTE;
+        while self.deaths.len() > self.many || self.deaths.front().is_some_and(old) {
+            self.deaths.pop_front();
+        }
     }
 }
 
@@ -125,17 +144,20 @@ fn ungreeted(settings: &Settings, fault: Fault, keep: &dyn Keep) -> String {
     if words.is_empty() { why } else { format!("{why}; its last words: {words}") }
 }
 
-/// Starts the threads of one life of the server: one that reads while nobody waits for an answer,
-/// and one that does what it asks; the latter sees its end.
+/// Starts the threads of one life of the server: one that does what it asks, and one that reads
+/// while nobody waits for an answer. The latter sees its end, ends its process and starts the next
+/// life: it never waits for a server, and no caller has to wait until a process is gone.
 pub(super) fn attend(server: &Arc<Server>, link: &Arc<Link>) -> Result<()> {
-    let watched = link.connection.clone();
-    thread("watch", move || watched.watch())?;
-    let (server, link) = (Arc::downgrade(server), link.clone());
-    thread("work", move || {
-        worker::work(&server, &link);
-        let wanted = link.has_unmounted();
-        link.end();
-        ended(&server, link.epoch, wanted);
+    let (owner, served) = (Arc::downgrade(server), link.clone());
+    thread("work", move || worker::work(&owner, &served))?;
+    let (owner, watched) = (Arc::downgrade(server), link.clone());
+    thread("watch", move || {
+        watched.connection.watch();
+        let wanted = watched.has_unmounted();
+        watched.end();
+        let epoch = watched.epoch;
+        drop(watched);
+        ended(&owner, epoch, wanted);
     })
 }
 
@@ -154,35 +176,52 @@ fn ended(server: &Weak<Server>, epoch: u64, wanted: bool) {
             }
         }
         OnExit::Fail => {}
-        OnExit::Restart => {
-            drop(strong);
-            start_again(server, epoch + 1);
+        OnExit::Restart => start_again(&strong, epoch + 1),
+    }
+}
+
+/// Starts the server again, as often as it takes, until nobody has a use for it any more.
+fn start_again(server: &Arc<Server>, mut epoch: u64) {
+    let Some(starter) = &server.starter else { return };
+    loop {
+        let pause = locked(&server.health).died(Instant::now());
+        if server.is_over_within(pause) {
+            return;
+        }
+        match begin(&**starter, &server.settings, epoch) {
+            Ok(link) => {
+                if server.replace(link.clone()) && attend(server, &link).is_err() {
+                    link.end();
+                    epoch += 1;
+                    continue;
+                }
+                log::warn!("{}: the file server was started again", server.name);
+                return;
+            }
+            Err(why) => log::error!("{}: cannot be started again: {why}", server.name),
         }
     }
 }
 
-/// Starts the server again, as often as it takes, while anybody has a use for it.
-fn start_again(server: &Weak<Server>, epoch: u64) {
-    loop {
-        let Some(strong) = server.upgrade() else { return };
-        let Some(starter) = &strong.starter else { return };
-        let pause = locked(&strong.health).died();
-        if locked(&strong.health).over {
-            return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deaths_in_a_row_mean_longer_and_longer_pauses_until_a_minute_is_over() {
+        let mut health = Health::new(&Settings { most_deaths: 9, ..Settings::default() });
+        let start = Instant::now();
+        let pauses: Vec<_> = (0..8).map(|_| health.died(start).as_millis()).collect();
+        assert_eq!(pauses, [0, 0, 0, 10, 20, 40, 80, 160]);
+        assert!(!health.is_degraded(start));
+        health.died(start);
+        assert!(health.is_degraded(start));
+        for _ in 0..100 {
+            assert!(health.died(start) <= Health::LONGEST);
         }
-        let begun = begin(&**starter, &strong.settings, epoch);
-        match begun {
-            Ok(link) => {
-                if strong.replace(link.clone()) && attend(&strong, &link).is_err() {
-                    link.end();
-                    continue;
-                }
-                log::warn!("{}: the file server was started again", strong.name);
-                return;
-            }
-            Err(why) => log::error!("{}: cannot be started again: {why}", strong.name),
-        }
-        drop(strong);
-        std::thread::sleep(pause);
+        assert_eq!(health.deaths.len(), 9);
+        assert!(health.is_degraded(start + Health::MINUTE / 2));
+        assert!(!health.is_degraded(start + Health::MINUTE));
+        assert_eq!(health.died(start + Health::MINUTE), Duration::ZERO);
     }
 }

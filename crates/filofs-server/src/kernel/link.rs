@@ -73,7 +73,8 @@ impl Link {
         locked(&self.keep).as_ref().and_then(|keep| keep.pid())
     }
 
-    /// Ends it: everybody who waits is told, and what is left of its process is killed.
+    /// Ends it: everybody who waits is told, and what is left of its process is killed, which may
+    /// take seconds.
     pub(super) fn end(&self) {
         self.connection.die();
         let keep = locked(&self.keep).take();

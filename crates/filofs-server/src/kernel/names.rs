@@ -175,10 +175,11 @@ impl Server {
         dir: &Node,
         name: Name<'_>,
     ) -> Result<Entry> {
+        let before = self.known(dir, name);
         self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
-            if let Some(made) = self.made_before(link, cx, &above, name)?
+            if let Some(made) = self.made_before(link, cx, &above, name, before.as_ref())?
                 && made.attr.ino == self.attributes_of(link, cx, &Self::remote(node)?, None)?.ino
             {
                 return Ok(made);
@@ -200,11 +201,12 @@ impl Server {
         how: MakeHow,
     ) -> Result<Created> {
         const O_CREAT: u32 = 0o100;
+        let before = self.known(dir, name);
         self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
             if how.flags.has(OpenFlags::EXCL)
-                && let Some(entry) = self.made_before(link, cx, &above, name)?
+                && let Some(entry) = self.made_before(link, cx, &above, name, before.as_ref())?
             {
                 let remote = Self::remote_of(&entry)?;
                 let opened = self.open_remote(link, cx, &remote, how.flags, false)?;
@@ -286,6 +288,7 @@ impl Server {
         to_name: Name<'_>,
         flags: RenameFlags,
     ) -> Result<()> {
+        let source = self.known(dir, name);
         self.run(cx, |link| {
             let (from, to) = (Self::remote(dir)?, Self::remote(to_dir)?);
             let id = self.id_of(link, cx, &from)?;
@@ -295,10 +298,14 @@ impl Server {
                 if flags.intersects(RenameFlags::EXCHANGE | RenameFlags::WHITEOUT) {
                     return Err(Errno::EIO.into());
                 }
-                if self.find(link, cx, &from, name)?.is_none() {
+                if !self.is_still(link, cx, &from, name, source.as_ref())? {
+                    self.find(link, cx, &to, to_name)?.ok_or(Errno::ENOENT)?;
                     self.nodes.moved((&from, name.bytes()), (&to, to_name.bytes()), flags);
                     return Ok(());
                 }
+            }
+            if !flags.contains(RenameFlags::EXCHANGE) {
+                self.keep_handle(link, cx, &to, to_name);
             }
             let operation = if flags.is_empty() {
                 Operation::Rename { arg: RenameIn { newdir }, name: old, new_name: new }
@@ -326,10 +333,11 @@ impl Server {
         kind: Kind,
         operation: impl Fn(&Link, WireName<'n>) -> Operation<'n>,
     ) -> Result<Entry> {
+        let before = self.known(dir, name);
         self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
-            if let Some(made) = self.made_before(link, cx, &above, name)?
+            if let Some(made) = self.made_before(link, cx, &above, name, before.as_ref())?
                 && made.attr.kind == kind
             {
                 return Ok(made);
@@ -365,15 +373,40 @@ impl Server {
         })
     }
 
-    /// What an earlier try made before the server died, if it did.
+    /// What is known under a name before anything is asked.
+    fn known(&self, dir: &Node, name: Name<'_>) -> Option<Arc<Remote>> {
+        let dir = Self::remote(dir).ok()?;
+        self.nodes.at(&dir, name.bytes())
+    }
+
+    /// What an earlier try made before the server died, if it did: not what was there `before`.
     fn made_before(
         &self,
         link: &Attempt,
         cx: &Context<'_>,
         dir: &Arc<Remote>,
         name: Name<'_>,
+        before: Option<&Arc<Remote>>,
     ) -> Answer<Option<Entry>> {
-        if link.again { self.find(link, cx, dir, name) } else { Ok(None) }
+        if !link.again {
+            return Ok(None);
+        }
+        let found = self.find(link, cx, dir, name)?;
+        Ok(found.filter(|found| before.is_none_or(|before| !is_node(found, before))))
+    }
+
+    /// Whether a name still leads to what it led to `before`, or to anything where that is not
+    /// known. If not, an earlier try took it away; what is there now is somebody else's.
+    fn is_still(
+        &self,
+        link: &Link,
+        cx: &Context<'_>,
+        dir: &Arc<Remote>,
+        name: Name<'_>,
+        before: Option<&Arc<Remote>>,
+    ) -> Answer<bool> {
+        let found = self.find(link, cx, dir, name)?;
+        Ok(found.is_some_and(|found| before.is_none_or(|before| is_node(&found, before))))
     }
 
     /// The node of a name, if there is one.
@@ -437,13 +470,15 @@ impl Server {
         name: Name<'n>,
         operation: impl Fn(WireName<'n>) -> Operation<'n>,
     ) -> Result<()> {
+        let before = self.known(dir, name);
         self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
-            if link.again && self.find(link, cx, &above, name)?.is_none() {
+            if link.again && !self.is_still(link, cx, &above, name, before.as_ref())? {
                 self.nodes.removed(&above, name.bytes());
                 return Ok(());
             }
+            self.keep_handle(link, cx, &above, name);
             let operation = operation(wire(name)?);
             let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;
             Self::nothing(link, operation.opcode(), id, &reply)?;
@@ -477,6 +512,12 @@ impl Server {
         let state = entry.state.clone();
         state.and_then(|state| state.downcast().ok()).ok_or(Fault::Errno(Errno::EIO))
     }
+}
+
+/// Whether an answer names that very node.
+fn is_node(entry: &Entry, node: &Arc<Remote>) -> bool {
+    let named = entry.state.clone().and_then(|state| state.downcast::<Remote>().ok());
+    named.is_some_and(|named| Arc::ptr_eq(&named, node))
 }
 
 /// What no server can do without: to a caller it is no more than "not supported".

@@ -16,7 +16,7 @@ use filofs::{Kind, Name, RenameFlags, locked};
 use filofs_wire::abi::{EntryOut, ROOT_ID};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// A node of the server's.
 #[derive(Debug)]
@@ -26,10 +26,18 @@ pub(super) struct Remote {
     pub(super) kind: Kind,
     bound: Mutex<Bound>,
     place: Mutex<Option<Place>>,
-    /// The permission bits last seen.
+    /// The inode number that the server gives it, which is good over all its lives.
+    ino: u64,
+    /// The mode last seen.
     mode: AtomicU32,
     /// The size last heard of, in bytes.
     size: AtomicU64,
+    /// The number of names last seen.
+    links: AtomicU32,
+    /// How often it is open.
+    opens: AtomicU32,
+    /// Its durable name, if it was asked for.
+    handle: OnceLock<Box<[u8]>>,
     home: Arc<Remotes>,
 }
 
@@ -114,10 +122,12 @@ impl Remotes {
         // There is one root as long as there is a server.
         let generation = if nodeid == ROOT_ID { 0 } else { entry.generation };
         // What goes here must go after the table is unlocked: a node locks it when it is dropped.
-        let (found, _replaced);
+        let (found, lost);
+        let mut spent = Vec::new();
         let mut table = locked(&self.table);
-        table.enter_epoch(link.epoch);
-        found = table.by_id.get(&nodeid).and_then(Weak::upgrade);
+        // The answer of a life that is over by now names nothing by its id.
+        let present = table.enter_epoch(link.epoch);
+        found = table.by_id.get(&nodeid).filter(|_| present).and_then(Weak::upgrade);
         if let Some(remote) = &found
             && let Some(learnt) = remote.bound_since(link.epoch, nodeid, generation)
         {
@@ -128,16 +138,30 @@ impl Remotes {
                 return Err("a node that exists already");
             }
             locked(&remote.bound).lookups += u64::from(nodeid != ROOT_ID);
-            remote.saw(entry.attr.mode, entry.attr.size);
+            remote.saw(entry.attr.mode, entry.attr.nlink, entry.attr.size);
             if place.is_some() {
-                _replaced = table.put(remote, place);
+                table.put(remote, place, &mut spent);
             }
             return Ok(remote.clone());
+        }
+        // One that the server has not named since it was started again, and names now.
+        lost = place.as_ref().and_then(|place| table.at(&place.dir, &place.name));
+        if let Some(lost) = &lost
+            && since.is_none()
+            && found.is_none()
+            && lost.may_be(entry, link.terms.is_ours())
+            && (!present || locked(&lost.bound).epoch < link.epoch)
+        {
+            if present {
+                table.bind(lost, link, entry);
+            }
+            lost.saw(entry.attr.mode, entry.attr.nlink, entry.attr.size);
+            return Ok(lost.clone());
         }
         if let Some(earlier) = &found {
             // The id is another file's now: the earlier one must not be asked about by it (A91).
             locked(&earlier.bound).epoch = Bound::NEVER;
-            _replaced = table.put(earlier, None);
+            table.put(earlier, None, &mut spent);
         }
         let cookie = table.free_cookie(nodeid);
         let remote = Arc::new(Remote {
@@ -145,21 +169,32 @@ impl Remotes {
             kind,
             bound: Mutex::new(Bound {
                 connection: Arc::downgrade(&link.connection),
-                epoch: link.epoch,
+                epoch: if present { link.epoch } else { Bound::NEVER },
                 nodeid,
                 generation,
                 lookups: u64::from(nodeid != ROOT_ID),
                 learnt: table.tick(),
             }),
             place: Mutex::default(),
+            ino: entry.attr.ino,
             mode: AtomicU32::new(entry.attr.mode),
             size: AtomicU64::new(entry.attr.size),
+            links: AtomicU32::new(entry.attr.nlink),
+            opens: AtomicU32::new(0),
+            handle: OnceLock::new(),
             home: self.clone(),
         });
-        table.by_id.insert(nodeid, Arc::downgrade(&remote));
+        if present {
+            table.by_id.insert(nodeid, Arc::downgrade(&remote));
+        }
         table.by_cookie.insert(cookie, Arc::downgrade(&remote));
-        table.put(&remote, place);
+        table.put(&remote, place, &mut spent);
         Ok(remote)
+    }
+
+    /// The node that was last heard of under that name.
+    pub(super) fn at(&self, dir: &Remote, name: &[u8]) -> Option<Arc<Remote>> {
+        locked(&self.table).at(dir, name)
     }
 
     /// The live node that the server knows by that id.
@@ -173,10 +208,13 @@ impl Remotes {
 
     /// A name was taken away.
     pub(super) fn removed(&self, dir: &Remote, name: &[u8]) {
-        let (found, _old);
+        let found;
+        let mut spent = Vec::new();
         let mut table = locked(&self.table);
         found = table.at(dir, name);
-        _old = found.as_ref().map(|remote| table.put(remote, None));
+        if let Some(remote) = &found {
+            table.put(remote, None, &mut spent);
+        }
     }
 
     /// A name became another, or with EXCHANGE two were swapped.
@@ -186,7 +224,8 @@ impl Remotes {
         (to_dir, to_name): (&Arc<Remote>, &[u8]),
         flags: RenameFlags,
     ) {
-        let (moved, replaced, _old);
+        let (moved, replaced);
+        let mut spent = Vec::new();
         let place = |dir: &Arc<Remote>, name: &[u8]| Place { dir: dir.clone(), name: name.into() };
         let mut table = locked(&self.table);
         (moved, replaced) = (table.at(dir, name), table.at(to_dir, to_name));
@@ -197,10 +236,12 @@ impl Remotes {
             return;
         }
         let swapped = flags.contains(RenameFlags::EXCHANGE).then(|| place(dir, name));
-        _old = (
-            replaced.as_ref().map(|remote| table.put(remote, swapped)),
-            moved.as_ref().map(|remote| table.put(remote, Some(place(to_dir, to_name)))),
-        );
+        if let Some(remote) = &replaced {
+            table.put(remote, swapped, &mut spent);
+        }
+        if let Some(remote) = &moved {
+            table.put(remote, Some(place(to_dir, to_name)), &mut spent);
+        }
     }
 
     /// How many nodes live.
@@ -215,12 +256,26 @@ impl Table {
         self.now
     }
 
-    /// The server was started again: its ids mean nothing any more.
-    fn enter_epoch(&mut self, epoch: u64) {
-        if self.epoch != epoch {
+    /// The server was started again: its ids mean nothing any more. False if that epoch is over.
+    fn enter_epoch(&mut self, epoch: u64) -> bool {
+        if self.epoch < epoch {
             self.epoch = epoch;
             self.by_id.clear();
         }
+        self.epoch == epoch
+    }
+
+    /// The server knows a node by another id since it was started again.
+    fn bind(&mut self, remote: &Arc<Remote>, link: &Link, entry: &EntryOut) {
+        *locked(&remote.bound) = Bound {
+            connection: Arc::downgrade(&link.connection),
+            epoch: link.epoch,
+            nodeid: entry.nodeid,
+            generation: if entry.nodeid == ROOT_ID { 0 } else { entry.generation },
+            lookups: u64::from(entry.nodeid != ROOT_ID),
+            learnt: self.tick(),
+        };
+        self.by_id.insert(entry.nodeid, Arc::downgrade(remote));
     }
 
     /// The node that was last heard of under that name.
@@ -228,11 +283,11 @@ impl Table {
         self.by_place.get(&(dir.cookie, name.into())).and_then(Weak::upgrade)
     }
 
-    /// Gives a node another place, or none. What is no place of any node any more is to be dropped
-    /// when the table is unlocked.
-    fn put(&mut self, remote: &Arc<Remote>, place: Option<Place>) -> [Option<Place>; 2] {
+    /// Gives a node another place, or none. What goes to `spent` is to be dropped when the table is
+    /// unlocked.
+    fn put(&mut self, remote: &Arc<Remote>, place: Option<Place>, spent: &mut Vec<Place>) {
         let place = place.filter(|place| !Arc::ptr_eq(&place.dir, remote));
-        let parted = place.as_ref().and_then(|place| self.part(remote, place));
+        spent.extend(place.as_ref().and_then(|place| self.part(remote, place)));
         let key = place.as_ref().map(|place| (place.dir.cookie, place.name.clone()));
         let old = std::mem::replace(&mut *locked(&remote.place), place);
         if let Some(old) = &old {
@@ -241,7 +296,7 @@ impl Table {
         if let Some(key) = key {
             self.by_place.insert(key, Arc::downgrade(remote));
         }
-        [old, parted]
+        spent.extend(old);
     }
 
     /// Before a directory gets a place below itself: takes what is in it, and leads there, out of
@@ -302,27 +357,34 @@ impl Remote {
         locked(&self.bound).generation
     }
 
-    /// The server, started again, knows it by another id. `false` if somebody else has found that
-    /// out already: then the lookup is the caller's to give back.
-    pub(super) fn bind(self: &Arc<Self>, link: &Link, entry: &EntryOut) -> bool {
+    /// The server, started again, names it by that id, with one lookup. The id that it has now; if
+    /// that is another, somebody else has found it out before, and the lookup is the caller's to
+    /// give back. `None` if that life of the server is over.
+    pub(super) fn bind(self: &Arc<Self>, link: &Link, entry: &EntryOut) -> Option<u64> {
         let mut table = locked(&self.home.table);
-        table.enter_epoch(link.epoch);
-        let mut bound = locked(&self.bound);
-        if bound.epoch == link.epoch {
-            let same = bound.nodeid == entry.nodeid;
-            bound.lookups += u64::from(same && entry.nodeid != ROOT_ID);
-            return same;
+        if !table.enter_epoch(link.epoch) {
+            return None;
         }
-        *bound = Bound {
-            connection: Arc::downgrade(&link.connection),
-            epoch: link.epoch,
-            nodeid: entry.nodeid,
-            generation: entry.generation,
-            lookups: u64::from(entry.nodeid != ROOT_ID),
-            learnt: table.tick(),
-        };
-        table.by_id.insert(entry.nodeid, Arc::downgrade(self));
-        true
+        {
+            let mut bound = locked(&self.bound);
+            if bound.epoch == link.epoch {
+                let same = bound.nodeid == entry.nodeid && entry.nodeid != ROOT_ID;
+                bound.lookups += u64::from(same);
+                return Some(bound.nodeid);
+            }
+        }
+        table.bind(self, link, entry);
+        Some(entry.nodeid)
+    }
+
+    /// Whether it may be what the server tells of, after it was started again: by the kind, and by
+    /// the inode number, where that is known to be good over all lives.
+    pub(super) fn may_be(&self, entry: &EntryOut, same_ino: bool) -> bool {
+        let is_root = self.cookie == ROOT_ID;
+        let same_kind = is_root || Kind::from_mode(entry.attr.mode) == Some(self.kind);
+        is_root == (entry.nodeid == ROOT_ID)
+            && same_kind
+            && (is_root || !same_ino || entry.attr.ino == self.ino)
     }
 
     /// A name that leads to it.
@@ -343,12 +405,6 @@ impl Remote {
         Arc::ptr_eq(&self.home, nodes)
     }
 
-    /// The server said what its mode and size are.
-    pub(super) fn saw(&self, mode: u32, size: u64) {
-        self.mode.store(mode, Ordering::Relaxed);
-        self.size.store(size, Ordering::Relaxed);
-    }
-
     /// It was written up to there.
     pub(super) fn reaches(&self, end: u64) {
         self.size.fetch_max(end, Ordering::Relaxed);
@@ -357,6 +413,39 @@ impl Remote {
     /// The size last heard of, in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size.load(Ordering::Relaxed)
+    }
+
+    /// The server said what its mode and size are and how many names it has.
+    pub(super) fn saw(&self, mode: u32, links: u32, size: u64) {
+        self.mode.store(mode, Ordering::Relaxed);
+        self.links.store(links, Ordering::Relaxed);
+        self.size.store(size, Ordering::Relaxed);
+    }
+
+    /// It was opened.
+    pub(super) fn opened(&self) {
+        self.opens.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was closed as often.
+    pub(super) fn closed(&self) {
+        self.opens.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether it is still needed when the name that is known of it is gone.
+    pub(super) fn outlives_name(&self) -> bool {
+        let names = self.links.load(Ordering::Relaxed);
+        self.opens.load(Ordering::Relaxed) > 0 || (names > 1 && self.kind != Kind::Directory)
+    }
+
+    /// Its durable name, if it is known.
+    pub(super) fn handle(&self) -> Option<Box<[u8]>> {
+        self.handle.get().cloned()
+    }
+
+    /// Its durable name.
+    pub(super) fn keep_handle(&self, handle: &[u8]) {
+        let _ = self.handle.set(handle.into());
     }
 
     /// Whether it had set-id bits when it was last looked at.

@@ -1,6 +1,7 @@
 //! `Server`: one file server over all its lives, and how a request reaches it.
 
 use super::Settings;
+use super::blame::Blame;
 use super::connection::Reply;
 use super::fault::{Answer, Fault};
 use super::life::{Health, OnExit, Starter};
@@ -12,12 +13,11 @@ use filofs::{
     locked,
 };
 use filofs_wire::abi::{EntryOut, Opcode, ROOT_ID};
-use filofs_wire::name::Name as WireName;
 use filofs_wire::request::Operation;
 use std::collections::HashSet;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// One file server.
@@ -32,8 +32,9 @@ pub(super) struct Server {
     pub(super) health: Mutex<Health>,
     /// Deadlines that it has missed, one after the other.
     misses: AtomicU32,
-    /// A request is on its way that may be what kills it.
-    suspected: AtomicBool,
+    blame: Blame,
+    /// Nobody will start it again: for those who wait with `health`.
+    over: Condvar,
     pub(super) nodes: Arc<Remotes>,
     /// What it answered ENOSYS to: it is not asked again.
     missing: Mutex<HashSet<Opcode>>,
@@ -58,8 +59,11 @@ impl Deref for Attempt {
 impl Server {
     /// A server that is so often too late, one time after the other, is taken for dead.
     const MOST_MISSES: u32 = 3;
-    /// A request that was on its way when the server died so often is not sent again.
-    const MOST_DEATHS: u32 = 3;
+    /// A request that was on its way alone so often when the server died is not sent again. It
+    /// was on its way when the server died before, with others: it has killed it three times.
+    const MOST_DEATHS_ALONE: u32 = 2;
+    /// Nor is one that was on its way so often, with whomever.
+    const MOST_DEATHS: u32 = 10;
     /// How long a caller waits for a server to be started again, where it may wait for ever.
     const RETURN: Duration = Duration::from_secs(60);
 
@@ -74,9 +78,10 @@ impl Server {
             starter,
             link: RwLock::new(link),
             earlier_lies: AtomicU64::new(0),
-            health: Mutex::default(),
+            health: Mutex::new(Health::new(settings)),
             misses: AtomicU32::new(0),
-            suspected: AtomicBool::new(false),
+            blame: Blame::default(),
+            over: Condvar::new(),
             nodes: Arc::default(),
             missing: Mutex::default(),
             up: OnceLock::new(),
@@ -112,6 +117,7 @@ impl Server {
         self.earlier_lies.load(Ordering::Relaxed) + self.now().connection.lies()
     }
 
+    /// Whether it is started again when it dies.
     pub(super) fn restarts(&self) -> bool {
         self.settings.on_exit == OnExit::Restart && self.starter.is_some()
     }
@@ -129,14 +135,11 @@ impl Server {
         cx: &Context<'_>,
         mut operation: impl FnMut(&Attempt) -> Answer<T>,
     ) -> Result<T> {
-        let mut deaths = 0;
+        let (mut deaths, mut alone) = (0, 0);
         loop {
             let attempt = Attempt { link: self.now(), again: deaths > 0 };
             let epoch = attempt.epoch;
-            // The second time it may be this very request that kills it: one such at a time, so
-            // that the others which were on their way are not blamed for it.
-            let _suspect =
-                if deaths + 1 >= Self::MOST_DEATHS { Some(self.suspect(cx)?) } else { None };
+            let going = if deaths == 0 { self.blame.go(cx)? } else { self.blame.go_alone(cx)? };
             let fault = match operation(&attempt) {
                 Ok(answer) => return Ok(answer),
                 Err(Fault::Errno(errno)) => return Err(errno),
@@ -144,10 +147,12 @@ impl Server {
                 Err(Fault::Late) => return Err(Errno::ETIMEDOUT),
                 Err(fault @ (Fault::Gone | Fault::Died)) => fault,
             };
-            attempt.link.end();
+            attempt.connection.die();
             deaths += u32::from(fault == Fault::Died);
-            if deaths >= Self::MOST_DEATHS {
-                log::error!("{}: a request that was sent {deaths} times is given up", self.name);
+            alone += u32::from(fault == Fault::Died && going.is_alone());
+            drop(going);
+            if alone >= Self::MOST_DEATHS_ALONE || deaths >= Self::MOST_DEATHS {
+                log::error!("{}: a request that kills it is given up", self.name);
                 return Err(Errno::EIO);
             }
             self.await_return(cx, epoch)?;
@@ -165,8 +170,8 @@ impl Server {
         let until = Instant::now() + self.settings.patience.unwrap_or(Self::RETURN);
         while self.now().epoch == epoch {
             let hopeless = {
-                let health = locked(&self.health);
-                health.over || health.degraded
+                let mut health = locked(&self.health);
+                health.over || health.is_degraded(Instant::now())
             };
             if !self.restarts() || hopeless || Instant::now() >= until {
                 return Err(Errno::EIO);
@@ -179,14 +184,17 @@ impl Server {
         Ok(())
     }
 
-    fn suspect(&self, cx: &Context<'_>) -> Result<Suspect<'_>> {
-        while self.suspected.swap(true, Ordering::SeqCst) {
-            if cx.cancelled() {
-                return Err(Errno::EINTR);
-            }
-            cx.cancel.sleep(Duration::from_millis(5));
-        }
-        Ok(Suspect(&self.suspected))
+    /// Whether nobody will start it again, which is waited for so long.
+    pub(super) fn is_over_within(&self, time: Duration) -> bool {
+        let health = locked(&self.health);
+        let waited = self.over.wait_timeout_while(health, time, |health| !health.over);
+        waited.unwrap_or_else(PoisonError::into_inner).0.over
+    }
+
+    /// Nobody will start it again.
+    pub(super) fn is_over(&self) {
+        locked(&self.health).over = true;
+        self.over.notify_all();
     }
 
     /// Asks about a node of that id.
@@ -224,7 +232,7 @@ impl Server {
                 let misses = self.misses.fetch_add(1, Ordering::Relaxed) + 1;
                 log::error!("{}: {} is not answered in time ({misses})", self.name, opcode.name());
                 if misses >= Self::MOST_MISSES {
-                    link.end();
+                    link.connection.die();
                 }
             }
             Ok(_) => self.misses.store(0, Ordering::Relaxed),
@@ -248,59 +256,6 @@ impl Server {
     /// The remote of a node. EBADF for another file system's.
     pub(super) fn remote(node: &Node) -> Answer<Arc<Remote>> {
         node.state_arc::<Remote>().ok_or(Fault::Errno(Errno::EBADF))
-    }
-
-    /// The server's id of a node, which is looked up again if the server was started since.
-    pub(super) fn id(&self, link: &Link, cx: &Context<'_>, node: &Node) -> Answer<u64> {
-        self.id_of(link, cx, &Self::remote(node)?)
-    }
-
-    /// The same.
-    pub(super) fn id_of(&self, link: &Link, cx: &Context<'_>, remote: &Arc<Remote>) -> Answer<u64> {
-        if let Some(nodeid) = remote.nodeid(link.epoch) {
-            return Ok(nodeid);
-        }
-        // From the root down: what is above a node may have to be found again first.
-        let stale = || Fault::Errno(Errno::ESTALE);
-        let mut chain = vec![remote.clone()];
-        let mut above = loop {
-            let lowest = chain.last().ok_or_else(stale)?;
-            if lowest.cookie == ROOT_ID {
-                break ROOT_ID;
-            }
-            if let Some(nodeid) = lowest.nodeid(link.epoch) {
-                break nodeid;
-            }
-            let place = lowest.place().ok_or_else(stale)?;
-            chain.push(place.dir);
-        };
-        while let Some(lost) = chain.pop() {
-            if lost.cookie == ROOT_ID {
-                lost.bind(link, &EntryOut { nodeid: ROOT_ID, ..EntryOut::default() });
-                continue;
-            }
-            if let Some(nodeid) = lost.nodeid(link.epoch) {
-                above = nodeid;
-                continue;
-            }
-            let place = lost.place().ok_or_else(stale)?;
-            let name = WireName::new(&place.name).map_err(|_| stale())?;
-            let reply = self.ask(link, cx, above, &Operation::Lookup { name });
-            let entry = match reply {
-                Ok(reply) => Self::fixed::<EntryOut>(link, Opcode::Lookup, above, reply.body())?,
-                Err(Fault::Errno(Errno::ENOENT)) => return Err(stale()),
-                Err(fault) => return Err(fault),
-            };
-            if entry.nodeid == 0 {
-                return Err(stale());
-            }
-            let same_kind = Kind::from_mode(entry.attr.mode) == Some(lost.kind);
-            if !same_kind || !lost.bind(link, &entry) {
-                link.connection.forget(entry.nodeid, 1);
-            }
-            above = lost.nodeid(link.epoch).ok_or_else(stale)?;
-        }
-        Ok(above)
     }
 
     /// An answer that is that structure. EPROTO, told to the server, for one of another size.
@@ -395,15 +350,6 @@ impl Server {
 /// The same caller, who cannot be interrupted and has time: for what must not be left undone.
 pub(super) fn patient<'c>(cx: &Context<'c>) -> Context<'c> {
     Context { cancel: Context::internal().cancel, deadline: None, ..*cx }
-}
-
-/// The leave to send a request that may be what kills the server.
-struct Suspect<'a>(&'a AtomicBool);
-
-impl Drop for Suspect<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
 }
 
 impl std::fmt::Debug for Server {

@@ -57,8 +57,9 @@ impl Status {
     pub(super) fn of(server: &Server) -> Status {
         let link = server.now();
         let state = if link.connection.is_dead() {
-            let health = locked(&server.health);
-            match (server.restarts() && !health.over, health.degraded) {
+            let mut health = locked(&server.health);
+            match (server.restarts() && !health.over, health.is_degraded(std::time::Instant::now()))
+            {
                 (false, _) => State::Gone,
                 (true, false) => State::Restarting,
                 (true, true) => State::Degraded,

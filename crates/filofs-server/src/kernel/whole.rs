@@ -5,7 +5,6 @@ use super::server::Server;
 use super::told;
 use filofs::{
     Context, Cookie, Entry, Errno, ExtattrCtl, Kind, Node, Result, Statfs, SyncMode, UnmountFlags,
-    locked,
 };
 use filofs_wire::abi::{
     self, AttrOut, EntryOut, ExtattrctlFlags, ExtattrctlIn, GetattrIn, Opcode, ROOT_ID, StatfsOut,
@@ -146,7 +145,7 @@ impl Server {
 
     /// The last words to the server.
     pub(super) fn goodbye(&self) {
-        locked(&self.health).over = true;
+        self.is_over();
         let link = self.now();
         if !link.connection.is_dead() {
             let patience = Some(std::time::Duration::from_secs(2));
