@@ -106,6 +106,19 @@ impl Server {
         nodeid.ok_or_else(|| if link.connection.is_dead() { Fault::Died } else { STALE })
     }
 
+    /// The server names a file that has other names. If it is lost under one of those, it is found
+    /// again there first, so that it does not become two.
+    pub(super) fn find_twin(&self, link: &Link, entry: &EntryOut) {
+        if link.epoch > 1
+            && entry.attr.nlink > 1
+            && link.terms.is_ours()
+            && let Some(lost) = self.nodes.lost_twin(link.epoch, entry)
+        {
+            // Not found is as good: then it is another file.
+            let _ = self.id_of(link, &Context::internal(), &lost);
+        }
+    }
+
     /// A name is about to be taken away, or to become another file's. If it is the last one known
     /// of a node that is open or has other names, its handle is asked for, while there is time.
     pub(super) fn keep_handle(&self, link: &Link, cx: &Context<'_>, dir: &Remote, name: Name<'_>) {

@@ -42,7 +42,7 @@ impl Server {
             // What the core knows by itself needs no question (CACHE_DOTDOT).
             if let Some(place) = remote.place() {
                 let attr = self.attributes_of(link, cx, &place.dir, None)?;
-                let generation = filofs::Generation(place.dir.generation());
+                let generation = filofs::Generation(place.dir.generation);
                 let cookie = filofs::Cookie(place.dir.cookie);
                 return Ok(Entry {
                     cookie,
@@ -179,12 +179,14 @@ impl Server {
         self.run(cx, |link| {
             let above = Self::remote(dir)?;
             let id = self.id_of(link, cx, &above)?;
+            // Before the other name is looked up, which leads to the same node.
+            let oldnodeid = self.id(link, cx, node)?;
             if let Some(made) = self.made_before(link, cx, &above, name, before.as_ref())?
                 && made.attr.ino == self.attributes_of(link, cx, &Self::remote(node)?, None)?.ino
             {
                 return Ok(made);
             }
-            let arg = LinkIn { oldnodeid: self.id(link, cx, node)? };
+            let arg = LinkIn { oldnodeid };
             let operation = Operation::Link { arg, new_name: wire(name)? };
             let opcode = operation.opcode();
             let reply = self.ask(link, cx, id, &operation).map_err(unsupported)?;

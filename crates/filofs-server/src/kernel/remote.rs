@@ -24,6 +24,8 @@ pub(super) struct Remote {
     /// What the mount knows it by.
     pub(super) cookie: u64,
     pub(super) kind: Kind,
+    /// What the mount knows it by besides its cookie: the generation that came with its first id.
+    pub(super) generation: u64,
     bound: Mutex<Bound>,
     place: Mutex<Option<Place>>,
     /// The inode number that the server gives it, which is good over all its lives.
@@ -91,6 +93,8 @@ struct Table {
     /// By the server's id, in this epoch.
     by_id: HashMap<u64, Weak<Remote>>,
     by_cookie: HashMap<u64, Weak<Remote>>,
+    /// By inode number, the last one heard of.
+    by_ino: HashMap<u64, Weak<Remote>>,
     /// By directory's cookie and name.
     by_place: HashMap<(u64, Box<[u8]>), Weak<Remote>>,
 }
@@ -167,6 +171,7 @@ impl Remotes {
         let remote = Arc::new(Remote {
             cookie,
             kind,
+            generation,
             bound: Mutex::new(Bound {
                 connection: Arc::downgrade(&link.connection),
                 epoch: if present { link.epoch } else { Bound::NEVER },
@@ -188,6 +193,7 @@ impl Remotes {
             table.by_id.insert(nodeid, Arc::downgrade(&remote));
         }
         table.by_cookie.insert(cookie, Arc::downgrade(&remote));
+        table.by_ino.insert(remote.ino, Arc::downgrade(&remote));
         table.put(&remote, place, &mut spent);
         Ok(remote)
     }
@@ -195,6 +201,19 @@ impl Remotes {
     /// The node that was last heard of under that name.
     pub(super) fn at(&self, dir: &Remote, name: &[u8]) -> Option<Arc<Remote>> {
         locked(&self.table).at(dir, name)
+    }
+
+    /// A node that the server has not named since it was started again, and that may be what it
+    /// names now for the first time.
+    pub(super) fn lost_twin(&self, epoch: u64, entry: &EntryOut) -> Option<Arc<Remote>> {
+        let twin = {
+            let table = locked(&self.table);
+            if table.epoch == epoch && table.by_id.contains_key(&entry.nodeid) {
+                return None;
+            }
+            table.by_ino.get(&entry.attr.ino).and_then(Weak::upgrade)?
+        };
+        (twin.nodeid(epoch).is_none() && twin.may_be(entry, true)).then_some(twin)
     }
 
     /// The live node that the server knows by that id.
@@ -352,11 +371,6 @@ impl Remote {
         (bound.epoch == epoch).then_some(bound.nodeid)
     }
 
-    /// The generation that the server gave with its id.
-    pub(super) fn generation(&self) -> u64 {
-        locked(&self.bound).generation
-    }
-
     /// The server, started again, names it by that id, with one lookup. The id that it has now; if
     /// that is another, somebody else has found it out before, and the lookup is the caller's to
     /// give back. `None` if that life of the server is over.
@@ -474,6 +488,9 @@ impl Drop for Remote {
             }
             if mine(table.by_cookie.get(&self.cookie)) {
                 table.by_cookie.remove(&self.cookie);
+            }
+            if mine(table.by_ino.get(&self.ino)) {
+                table.by_ino.remove(&self.ino);
             }
         }
         // One after the other: a tree may be deeper than the stack.

@@ -324,10 +324,11 @@ impl Server {
         if kind.is_some_and(|kind| kind != attr.kind) {
             return Err("another kind of file than was asked for");
         }
+        self.find_twin(link, entry);
         let learned = self.nodes.learn(link, entry, attr.kind, place, since)?;
         Ok(Entry {
             cookie: Cookie(learned.cookie),
-            generation: Generation(learned.generation()),
+            generation: Generation(learned.generation),
             attr,
             ttl,
             state: Some(learned),
