@@ -14,6 +14,7 @@
 //! what comes back before it is checked. What the server says unasked goes to the `worker`.
 
 mod again;
+mod append;
 mod attributes;
 mod blame;
 mod calls;
@@ -21,6 +22,7 @@ mod connection;
 mod dump;
 mod fault;
 mod files;
+mod flood;
 mod frame;
 mod handles;
 mod handshake;

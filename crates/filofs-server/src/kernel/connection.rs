@@ -13,6 +13,7 @@
 
 use super::dump::Dump;
 use super::fault::{Answer, Fault};
+use super::flood::Flood;
 use super::frame::{Frame, Frames};
 use super::inbox::Inbox;
 use super::late::{self, Asked};
@@ -57,6 +58,7 @@ pub(super) struct Connection {
     /// The server has asked to be unmounted.
     pub(super) leaves: AtomicBool,
     lies: AtomicU64,
+    flood: Flood,
     dump: Option<Dump>,
 }
 
@@ -121,6 +123,7 @@ impl Connection {
             inbox: Inbox::default(),
             leaves: AtomicBool::new(false),
             lies: AtomicU64::new(0),
+            flood: Flood::new(),
             dump,
         }))
     }
@@ -525,6 +528,10 @@ impl Connection {
 
     fn bad_message(&self, text: &str) {
         self.note_lie(&format!("sent {text}"));
+        if self.flood.rises(Instant::now()) {
+            log::error!("{}: sends nothing but garbage, and is ended", self.name);
+            return self.die();
+        }
         self.tell_error(ErrorIn { len: text.len() as u32, ..ErrorIn::default() }, text);
     }
 }

@@ -1,5 +1,6 @@
 //! The operations on open files.
 
+use super::append::Append;
 use super::fault::{Answer, Fault};
 use super::link::Link;
 use super::listing::Walk;
@@ -290,8 +291,16 @@ impl Server {
         flags: WriteFlags,
     ) -> Result<usize> {
         let mut written = 0;
+        let mut append = None;
+        if self.restarts() && flags.appends(open.flags()) {
+            let remote = node.state_arc::<Remote>().ok_or(Errno::EBADF)?;
+            append = Some(Append::begin(cx, remote)?);
+        }
         let done = self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
+            if let Some(append) = &mut append {
+                append.resume(self, link, cx, open, offset, &mut written, data)?;
+            }
             let abilities = link.connection.dialect().flags();
             if flags.contains(WriteFlags::KILL_PRIV)
                 && !abilities.contains(InitFlags::HANDLE_KILLPRIV_V2)
@@ -309,20 +318,6 @@ impl Server {
                 let chunk = data.chunk();
                 let chunk = chunk.get(..chunk.len().min(link.connection.payload()));
                 let chunk = chunk.unwrap_or_default();
-                if link.again && flags.appends(open.flags()) {
-                    // The end of the file tells whether an earlier try came through.
-                    let size = self.attributes_of(link, cx, &Self::remote(node)?, Some(open))?.size;
-                    let at = offset + written as u64;
-                    let len = chunk.len();
-                    if size >= at + len as u64 {
-                        data.advance(len);
-                        written += len;
-                        continue;
-                    }
-                    if size != at {
-                        return Err(Errno::EIO.into());
-                    }
-                }
                 let arg = WriteIn {
                     open_id,
                     offset: offset + written as u64,
@@ -341,7 +336,9 @@ impl Server {
                 let short = taken < chunk.len();
                 data.advance(taken);
                 written += taken;
-                Self::remote(node)?.reaches(offset.saturating_add(written as u64));
+                let end = offset.saturating_add(written as u64);
+                let end = append.as_ref().map_or(end, |append| append.end(written));
+                Self::remote(node)?.reaches(end);
                 if short {
                     break;
                 }

@@ -15,7 +15,7 @@ use super::told::Wrong;
 use filofs::{Kind, Name, RenameFlags, locked};
 use filofs_wire::abi::{EntryOut, ROOT_ID};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// A node of the server's.
@@ -38,6 +38,8 @@ pub(super) struct Remote {
     links: AtomicU32,
     /// How often it is open.
     opens: AtomicU32,
+    /// Somebody writes to its end.
+    pub(super) appending: AtomicBool,
     /// Its durable name, if it was asked for.
     handle: OnceLock<Box<[u8]>>,
     home: Arc<Remotes>,
@@ -186,6 +188,7 @@ impl Remotes {
             size: AtomicU64::new(entry.attr.size),
             links: AtomicU32::new(entry.attr.nlink),
             opens: AtomicU32::new(0),
+            appending: AtomicBool::new(false),
             handle: OnceLock::new(),
             home: self.clone(),
         });

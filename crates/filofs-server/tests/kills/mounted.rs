@@ -155,11 +155,13 @@ impl Mounted {
     /// Unmounts, checks that nothing is left of it, and ends the server.
     pub fn end(mut self) {
         if let Some(session) = self.session.take() {
-            if self.is_mounted() {
+            let mounted = self.is_mounted();
+            if mounted {
                 session.unmount(false).unwrap();
             }
             let report = session.wait();
-            assert_eq!(report.opens, 0, "files are open in the mount");
+            // Of a mount that goes by itself Linux closes nothing.
+            assert!(!mounted || report.opens == 0, "files are open in the mount");
         }
         assert!(!self.is_mounted());
         wait_until("all requests are answered", &[], || self.kernel.outstanding() == 0);
