@@ -21,6 +21,12 @@ fn functions(dir: &Path, found: &mut BTreeSet<String>) {
                 {
                     found.insert(name.to_owned());
                 }
+                // A row of the tests of a program of its own.
+                if let Some((_, name)) = line.trim().trim_end_matches(',').split_once("::")
+                    && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+                {
+                    found.insert(name.to_owned());
+                }
                 if line.trim() == "#[test]" {
                     let after = lines.by_ref().find_map(|l| l.trim().strip_prefix("fn "));
                     let name = after.and_then(|f| f.split('(').next());

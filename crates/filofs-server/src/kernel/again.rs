@@ -63,7 +63,7 @@ impl Server {
         }
         if remote.cookie == ROOT_ID {
             let root = EntryOut { nodeid: ROOT_ID, ..EntryOut::default() };
-            return self.bind(link, remote, &root).map(Some);
+            return bind(link, remote, &root).map(Some);
         }
         let Some(handle) = remote.handle().filter(|_| link.terms.has_handles()) else {
             return Ok(None);
@@ -73,7 +73,7 @@ impl Server {
             reply => reply?,
         };
         let entry: EntryOut = Self::fixed(link, Opcode::NodeOf, 0, reply.body())?;
-        self.bind(link, remote, &entry).map(Some)
+        bind(link, remote, &entry).map(Some)
     }
 
     fn by_name(
@@ -93,17 +93,7 @@ impl Server {
             reply => reply?,
         };
         let entry: EntryOut = Self::fixed(link, Opcode::Lookup, above, reply.body())?;
-        self.bind(link, remote, &entry)
-    }
-
-    /// Takes what was found for the node that was lost, if it can be. The id the node has now.
-    fn bind(&self, link: &Link, remote: &Arc<Remote>, entry: &EntryOut) -> Answer<u64> {
-        let fits = entry.nodeid != 0 && remote.may_be(entry, link.terms.is_ours());
-        let nodeid = if fits { remote.bind(link, entry) } else { remote.nodeid(link.epoch) };
-        if !(fits && nodeid == Some(entry.nodeid)) {
-            link.connection.give_back(entry);
-        }
-        nodeid.ok_or_else(|| if link.connection.is_dead() { Fault::Died } else { STALE })
+        bind(link, remote, &entry)
     }
 
     /// The server names a file that has other names. If it is lost under one of those, it is found
@@ -136,4 +126,14 @@ impl Server {
             remote.keep_handle(handle);
         }
     }
+}
+
+/// Takes what was found for the node that was lost, if it can be. The id the node has now.
+fn bind(link: &Link, remote: &Arc<Remote>, entry: &EntryOut) -> Answer<u64> {
+    let fits = entry.nodeid != 0 && remote.may_be(entry, link.terms.is_ours());
+    let nodeid = if fits { remote.bind(link, entry) } else { remote.nodeid(link.epoch) };
+    if !(fits && nodeid == Some(entry.nodeid)) {
+        link.connection.give_back(entry);
+    }
+    nodeid.ok_or_else(|| if link.connection.is_dead() { Fault::Died } else { STALE })
 }

@@ -4,10 +4,8 @@
 //! the one before; through FUSE none ever has to, as Linux lets only one writer in.
 
 use super::fault::Answer;
-use super::link::Link;
 use super::remote::Remote;
-use super::server::Server;
-use filofs::{Context, Errno, Open, Result, Source};
+use filofs::{Context, Errno, Result, Source};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,28 +32,22 @@ impl Append {
     }
 
     /// Finds out where the file ends, before the first try; before another, how much the tries
-    /// before have done, of which `written` bytes are known. EIO where others have changed the file
+    /// before have done, of which `written` bytes are known. `size` asks for the file's size. EIO where others have changed the file
     /// meanwhile: then nobody can tell.
     pub(super) fn resume(
         &mut self,
-        server: &Server,
-        link: &Link,
-        cx: &Context<'_>,
-        open: &Open,
+        size: impl Fn(&Arc<Remote>) -> Answer<u64>,
         offset: u64,
         written: &mut usize,
         data: &mut dyn Source,
     ) -> Answer<()> {
-        let size = || -> Answer<u64> {
-            Ok(server.attributes_of(link, cx, &self.remote, Some(open))?.size)
-        };
         let Some(start) = self.start else {
             // Linux says where it takes the end to be, others give any offset.
             let known = offset >= self.remote.size();
-            self.start = Some(if known { offset } else { size()? });
+            self.start = Some(if known { offset } else { size(&self.remote)? });
             return Ok(());
         };
-        let done = size()?.checked_sub(start + *written as u64);
+        let done = size(&self.remote)?.checked_sub(start + *written as u64);
         let done = done.and_then(|done| usize::try_from(done).ok());
         let done = done.filter(|done| *done <= data.remaining()).ok_or(Errno::EIO)?;
         data.advance(done);

@@ -299,7 +299,10 @@ impl Server {
         let done = self.run(cx, |link| {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             if let Some(append) = &mut append {
-                append.resume(self, link, cx, open, offset, &mut written, data)?;
+                let size = |remote: &Arc<Remote>| {
+                    Ok(self.attributes_of(link, cx, remote, Some(open))?.size)
+                };
+                append.resume(size, offset, &mut written, data)?;
             }
             let abilities = link.connection.dialect().flags();
             if flags.contains(WriteFlags::KILL_PRIV)

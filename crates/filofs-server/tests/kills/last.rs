@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The mount goes.
-pub fn unmount() {
+pub fn the_mount_goes() {
     campaign(OnExit::Unmount, |mounted, expected| {
         mounted.wait_unmounted();
         // What Linux says of a mount that goes, and of a path where it was.
@@ -19,7 +19,7 @@ pub fn unmount() {
 }
 
 /// The mount stays, and says EIO, until somebody unmounts it.
-pub fn fail() {
+pub fn the_mount_stays_and_all_fails() {
     campaign(OnExit::Fail, |mounted, expected| {
         let told = std::fs::read_dir(&mounted.at).and_then(|mut dir| dir.next().unwrap());
         let told = told.unwrap_err().raw_os_error();
