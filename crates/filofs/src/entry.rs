@@ -88,8 +88,15 @@ pub trait DirSink {
     /// Whether the caller has a use for [`DirEntry::entry`]: it would look each one up next.
     fn wants_entries(&self) -> bool;
 
+    /// About how many bytes of names, with their attributes where they are wanted, there is room
+    /// for: a hint how much to fetch from somewhere else at once.
+    fn room(&self) -> usize {
+        4096
+    }
+
     /// Takes one entry, or says that it is full: then this entry was not taken, and the file
-    /// system stops and answers `Ok`.
+    /// system stops and answers `Ok`. It may stop earlier: the end of a directory is where not
+    /// even one entry is added.
     fn add(&mut self, entry: DirEntry<'_>) -> std::result::Result<(), Full>;
 }
 

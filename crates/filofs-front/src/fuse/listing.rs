@@ -14,6 +14,8 @@ const _: () = assert!(DirOffset::FIRST.0 == AFTER_DOTS + 1);
 /// Takes the entries of a directory into the window of an answer.
 pub(super) struct Listing<'b> {
     out: Out<'b>,
+    /// Of the window, bytes.
+    size: usize,
     ledger: &'b Ledger,
     dir: &'b Node,
     /// Something did not fit.
@@ -33,12 +35,13 @@ impl<'b> Listing<'b> {
         plus: bool,
         window: &'b mut [u8],
     ) -> Listing<'b> {
+        let size = window.len();
         let out = if plus {
             Out::Plus(DirentPlusBuffer::new(window))
         } else {
             Out::Plain(DirentBuffer::new(window))
         };
-        Listing { out, ledger, dir, full: false }
+        Listing { out, size, ledger, dir, full: false }
     }
 
     /// Adds `.` or `..`. False if there is no room.
@@ -72,6 +75,10 @@ impl<'b> Listing<'b> {
 impl DirSink for Listing<'_> {
     fn wants_entries(&self) -> bool {
         matches!(self.out, Out::Plus(_))
+    }
+
+    fn room(&self) -> usize {
+        self.size - self.len()
     }
 
     fn add(&mut self, entry: DirEntry<'_>) -> Result<(), Full> {

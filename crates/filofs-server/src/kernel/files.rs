@@ -9,8 +9,8 @@ use super::server::{Server, patient};
 use super::told;
 use filofs::{
     Context, CopyHow, Errno, FallocateFlags, Ioctl, Kind, LockOwner, Node, Open, OpenFlags,
-    OpenHow, Opened, PollEvents, ReleaseHow, Result, Seek, SetAttr, Sink, Source, WriteFlags,
-    locked,
+    OpenHow, Opened, OpenedFlags, PollEvents, ReleaseHow, Result, Seek, SetAttr, Sink, Source,
+    WriteFlags, locked,
 };
 use filofs_wire::abi::{
     self, BmapIn, BmapOut, CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncFlags,
@@ -81,7 +81,7 @@ impl Server {
         }
         let out = self.open_again(link, cx, remote, id, wire_flags, kill_priv)?;
         Ok(match out {
-            Some(out) => Self::opened(link, remote, flags, &out),
+            Some(out) => self.opened(link, remote, flags, &out),
             None => Self::opened_without(link, remote, flags),
         })
     }
@@ -115,6 +115,7 @@ impl Server {
     }
 
     pub(super) fn opened(
+        &self,
         link: &Link,
         remote: &Arc<Remote>,
         flags: OpenFlags,
@@ -123,7 +124,11 @@ impl Server {
         let bound = Bound { epoch: link.epoch, id: Some(out.open_id) };
         let flags = flags.without(OpenFlags::TRUNC).without(OpenFlags::EXCL);
         let state = RemoteOpen::new(remote, flags, bound);
-        Opened { state: Some(Arc::new(state)), flags: told::opened(out.open_flags) }
+        let mut said = told::opened(out.open_flags);
+        if self.lacks(link, Opcode::Flush) {
+            said |= OpenedFlags::NO_FLUSH; // Linux, too, asks such a server once
+        }
+        Opened { state: Some(Arc::new(state)), flags: said }
     }
 
     fn opened_without(link: &Link, remote: &Arc<Remote>, flags: OpenFlags) -> Opened {

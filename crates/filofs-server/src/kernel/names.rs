@@ -72,6 +72,8 @@ impl Server {
     ) -> Result<()> {
         // Answers in a row without a name that count as an endless directory.
         const MOST_EMPTY: u32 = 16;
+        // What Linux asks for at least, bytes.
+        const LEAST: usize = 4096;
         let mut walk = Self::walk_of(open, swap_offset(offset.0));
         let done = self.run(cx, |link| {
             let above = Self::remote(dir)?;
@@ -83,7 +85,8 @@ impl Server {
                 let plus = out.wants_entries()
                     && can_plus.contains(InitFlags::DO_READDIRPLUS)
                     && !self.lacks(link, Opcode::Readdirplus);
-                let arg = ReadIn { open_id, offset: walk.at(), size: 4096, ..ReadIn::default() };
+                let size = out.room().min(link.most_read()).max(LEAST) as u32;
+                let arg = ReadIn { open_id, offset: walk.at(), size, ..ReadIn::default() };
                 let operation =
                     if plus { Operation::Readdirplus { arg } } else { Operation::Readdir { arg } };
                 let reply = match self.ask(link, cx, id, &operation) {
@@ -96,9 +99,9 @@ impl Server {
                 }
                 let listing = Listing { server: self, link, dir: &above, opcode, id };
                 empty = match listing.pass(&reply, &mut walk, out)? {
-                    Passed::End | Passed::Full => return Ok(()),
                     Passed::All(0) => empty + 1,
-                    Passed::All(_) => 0,
+                    // Were more asked for now, most of it would not fit.
+                    Passed::End | Passed::Full | Passed::All(_) => return Ok(()),
                 };
                 if empty == MOST_EMPTY {
                     return Err(link.connection.lie(opcode, 0, id, "a directory without an end"));
@@ -262,7 +265,7 @@ impl Server {
         match self.vet(link, &out.entry, place, Some(Kind::Regular), since) {
             Ok(entry) => {
                 let remote = Self::remote_of(&entry)?;
-                let opened = Self::opened(link, &remote, how.flags, &out.open);
+                let opened = self.opened(link, &remote, how.flags, &out.open);
                 Ok(Created { entry, opened })
             }
             Err(wrong) => {

@@ -12,4 +12,5 @@ mod notices;
 mod places;
 mod script;
 mod session;
+mod sparing;
 mod unmounting;
