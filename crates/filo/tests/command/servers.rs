@@ -83,7 +83,9 @@ impl Ground {
                 return true;
             }
             let pid = self.server().and_then(|server| server["pid"].as_u64());
-            pid.into_iter().for_each(|pid| kill(u32::try_from(pid).unwrap(), Signal::KILL));
+            if let Some(pid) = pid {
+                kill(u32::try_from(pid).unwrap(), Signal::KILL);
+            }
             false
         });
     }
