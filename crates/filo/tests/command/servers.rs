@@ -368,6 +368,27 @@ fn a_killed_server_takes_its_mount_along_if_told_so() {
 }
 
 #[test]
+fn a_hung_server_holds_nobody_up_for_long() {
+    let Some(ground) = Ground::with_bindfs() else { return };
+    ground.mount(&[&ground.bindfs(",timeout=1")]);
+    assert!(ground.reads());
+    let stat = |pid: u64| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let pid = || ground.server().unwrap()["pid"].as_u64().unwrap();
+    // Until it is the one in the background that has stopped.
+    eventually("it has stopped", || {
+        kill(u32::try_from(pid()).unwrap(), Signal::STOP);
+        fs::metadata(ground.at.join("other")).is_err_and(|error| {
+            error.raw_os_error() == Some(rustix::io::Errno::TIMEDOUT.raw_os_error())
+        })
+    });
+    assert!(stat(pid()).contains(") T "), "{}", stat(pid()));
+    // How it is can be seen all the same, and it can be taken away.
+    assert_eq!(ground.server().unwrap()["state"], "running");
+    ground.unmount();
+    ground.nothing_is_left();
+}
+
+#[test]
 fn messages_are_written_where_they_can_be_read() {
     let Some(ground) = Ground::with_bindfs() else { return };
     let log = ground.place.0.join("log");
