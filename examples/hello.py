@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A file system with one file, in Python and with no library: docs/protocol.md spoken over a socket.
+"""A file system with one file, in Python with no library: docs/protocol.md spoken over a socket.
 
 It is mounted by filo, perhaps under layers: filo mount server:./examples/hello.py /mnt
 """

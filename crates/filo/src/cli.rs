@@ -9,6 +9,8 @@ A stack is a base and the layers over it, from bottom to top:
   filo mount dir:/srv/photos null /mnt/photos
   filo mount mem:size=2g /mnt/scratch
   filo run dir:. readonly -- make
+  filo mount 'exec:sshfs host:/data {}' /mnt/data
+  filo mount server:./my-server /mnt/mine
 'filo layers' lists every base and layer with its options.
 
 Exit codes: 0 done, 1 wrong usage, 2 wrong stack or configuration, 3 the mount point,

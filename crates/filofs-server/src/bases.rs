@@ -53,7 +53,8 @@ pub(crate) const EXEC: Definition = Definition {
         OptionHelp {
             key: "attach",
             value: "auto|standin|fd",
-            help: "how it is mounted: by a stand-in for fusermount3, or as /dev/fd/3 (default: auto)",
+            help: "how it is mounted: by a stand-in for fusermount3, or as /dev/fd/3 (default: \
+                   auto)",
         },
         TRACE_MESSAGES,
         SANDBOX,

@@ -288,6 +288,19 @@ mod tests {
         statfs: AtomicU32,
         unmount: AtomicU32,
         refuse: AtomicBool,
+        disconnect: AtomicU32,
+        /// Dropped, it counts.
+        held: AtomicU32,
+    }
+
+    /// State of a node, that is counted when it is given back.
+    struct Held(Arc<Asked>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            assert_eq!(self.0.disconnect.load(Ordering::SeqCst), 0, "given back too late");
+            self.0.held.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     struct Base(Arc<Asked>);
@@ -312,12 +325,20 @@ mod tests {
                 b"zero" => Ok(Entry::new(Attr::new(0, Kind::Regular))),
                 b"panic" => panic!("on purpose"),
                 b"enosys" => Err(Errno::ENOSYS),
+                b"held" => {
+                    let entry = Entry::new(Attr::new(10, Kind::Regular));
+                    Ok(Entry { state: Some(Arc::new(Held(self.0.clone()))), ..entry })
+                }
                 b"bomb" => {
                     let entry = Entry::new(Attr::new(9, Kind::Regular));
                     Ok(Entry { state: Some(Arc::new(Bomb)), ..entry })
                 }
                 _ => Ok(Entry::new(Attr::new(8, Kind::Regular))),
             }
+        }
+
+        fn disconnect(&self) {
+            self.0.disconnect.fetch_add(1, Ordering::SeqCst);
         }
 
         fn unmount(&self, _: &Context<'_>, _: UnmountFlags) -> Result<()> {
@@ -370,6 +391,20 @@ mod tests {
         let (identity, numbers) = mount.statvfs(&cx);
         assert_eq!(numbers, Err(Errno::ENXIO));
         assert_eq!(identity.mounted_on, "/mnt", "A75: identity holds on error too");
+    }
+
+    #[test]
+    fn the_end_is_told_once_and_last() {
+        let (asked, mount) = running();
+        let cx = Context::internal();
+        let entry = mount.lookup(&cx, mount.root(), name(b"held")).unwrap();
+        mount.nodes().remember(&mount.adopt(mount.root(), &entry).unwrap());
+        drop(entry);
+        assert_eq!(mount.unmount_now(&cx, UnmountFlags::empty()), Ok(()));
+        assert_eq!(asked.held.load(Ordering::SeqCst), 1, "the node was not given back");
+        assert_eq!(asked.disconnect.load(Ordering::SeqCst), 1);
+        mount.die();
+        assert_eq!(asked.disconnect.load(Ordering::SeqCst), 1);
     }
 
     #[test]

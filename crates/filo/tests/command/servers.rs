@@ -83,7 +83,9 @@ impl Ground {
                 return true;
             }
             let pid = self.server().and_then(|server| server["pid"].as_u64());
-            pid.into_iter().for_each(|pid| kill(u32::try_from(pid).unwrap(), Signal::KILL));
+            if let Some(pid) = pid {
+                kill(u32::try_from(pid).unwrap(), Signal::KILL);
+            }
             false
         });
     }
@@ -362,6 +364,27 @@ fn a_killed_server_takes_its_mount_along_if_told_so() {
     let filo = server_of(&ground.at).unwrap();
     ground.kill_server(|| !is_mounted(&ground.at));
     eventually("filo has ended", || !is_alive(filo));
+    ground.nothing_is_left();
+}
+
+#[test]
+fn a_hung_server_holds_nobody_up_for_long() {
+    let Some(ground) = Ground::with_bindfs() else { return };
+    ground.mount(&[&ground.bindfs(",timeout=1")]);
+    assert!(ground.reads());
+    let stat = |pid: u64| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let pid = || ground.server().unwrap()["pid"].as_u64().unwrap();
+    // Until it is the one in the background that has stopped.
+    eventually("it has stopped", || {
+        kill(u32::try_from(pid()).unwrap(), Signal::STOP);
+        fs::metadata(ground.at.join("other")).is_err_and(|error| {
+            error.raw_os_error() == Some(rustix::io::Errno::TIMEDOUT.raw_os_error())
+        })
+    });
+    assert!(stat(pid()).contains(") T "), "{}", stat(pid()));
+    // How it is can be seen all the same, and it can be taken away.
+    assert_eq!(ground.server().unwrap()["state"], "running");
+    ground.unmount();
     ground.nothing_is_left();
 }
 

@@ -34,8 +34,8 @@ pub trait Keep: Send {
         None
     }
 
-    /// The channel has ended because nobody has a use for it any more: lets it end by itself, within
-    /// reason.
+    /// The channel has ended because nobody has a use for it any more: lets it end by itself,
+    /// within reason.
     fn part(&self) {}
 
     /// Whether it has said that it wants to be mounted no more. Otherwise its end is a death.

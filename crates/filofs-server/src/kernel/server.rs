@@ -117,6 +117,11 @@ impl Server {
         self.earlier_lies.load(Ordering::Relaxed) + self.now().connection.lies()
     }
 
+    /// Whether it was too late with the last answer that was awaited.
+    pub(super) fn is_late(&self) -> bool {
+        self.misses.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether it is started again when it dies.
     pub(super) fn restarts(&self) -> bool {
         self.settings.on_exit == OnExit::Restart && self.starter.is_some()

@@ -147,12 +147,15 @@ impl Server {
     pub(super) fn goodbye(&self) {
         self.is_over();
         let link = self.now();
-        if !link.connection.is_dead() {
+        let mut answers = !link.connection.is_dead() && !self.is_late();
+        if answers {
             let patience = Some(std::time::Duration::from_secs(2));
             let cx = Context::internal();
-            let _ = self.ask_within(&link, &cx, 0, &Operation::Destroy, patience);
+            let said = self.ask_within(&link, &cx, 0, &Operation::Destroy, patience);
+            answers = said.err() != Some(Fault::Late);
         }
-        link.part();
+        // Who did not answer before would not end by itself either.
+        if answers { link.part() } else { link.end() }
     }
 
     /// The kind of file that the root is.
