@@ -3,3 +3,4 @@
 
 pub mod fuse;
 pub mod local;
+pub mod nouns;

@@ -4,7 +4,7 @@
 //! with descriptors if need be, and an end when the other process is gone. See unix(7).
 
 use crate::peer::Peer;
-use filofs_wire::abi::MESSAGE_MIN;
+use filofs_wire::abi::{MESSAGE_HEAD, MESSAGE_MIN};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -21,13 +21,10 @@ use std::time::Duration;
 /// The largest message in bytes, either way: header, structure, names and at most 128 KiB of data.
 /// Linux keeps a message in one piece of memory as far as it cannot be cut into pages, and larger
 /// ones are refused when memory is scattered.
-pub const MESSAGE_MAX: usize = PAYLOAD_MAX + MESSAGE_HEAD;
+pub const MESSAGE_MAX: usize = PAYLOAD_MAX + MESSAGE_HEAD as usize;
 
 /// The most data in one message, bytes.
 pub const PAYLOAD_MAX: usize = 128 << 10;
-
-/// What a message may need beside its data, bytes (A23).
-pub const MESSAGE_HEAD: usize = 4096;
 
 const _: () = assert!(MESSAGE_MAX >= MESSAGE_MIN as usize);
 

@@ -50,6 +50,11 @@
 //! system calls, whose numbers would mean something else. Root under `loose` may make device nodes
 //! for its callers, and so could read a disk: what is to be kept from that needs `strict`.
 //!
+//! Sockets that lie in a directory can be connected to under each profile, where their permissions
+//! allow it: Linux has nothing to take that away (Landlock knows abstract sockets only). What one
+//! user may have done for him over such a socket, by a bus or a container daemon, a program of his
+//! may have done too.
+//!
 //! Because of its pid namespace the program does not see the processes of its callers: their pids
 //! mean nothing to it. `off` is for programs that need them, or set-id helpers. What is mounted or
 //! unmounted outside later is so inside, too, where the host shares its mounts as systemd has it;

@@ -252,7 +252,7 @@ fn how_a_server_is_can_be_seen() {
         ("lives", 1.into()),
         ("lies", 0.into()),
         ("type", "fuse.dir".into()),
-        ("largest_message", 135_168.into()),
+        ("max_message", 135_168.into()),
     ] {
         assert_eq!(server[key], expected, "{key}: {server}");
     }

@@ -5,10 +5,11 @@
 //! with it at once, and taken back if nobody gets the answer.
 
 use super::answer::Answer;
-use super::arguments::{create_flags, lock_number, lock_of, make_how, open_flags, wishes};
-use super::face::{self, decode_device};
+use super::arguments::{create_flags, make_how, open_flags};
+use super::face;
 use super::ledger::Ledger;
 use super::listing::{AFTER_DOT, AFTER_DOTS, Listing, take_back};
+use crate::nouns::{decode_device, decode_lock, decode_setattr, encode_lock};
 use filofs::{
     Access, Context, CopyHow, Created, DirOffset, Entry, Errno, FallocateFlags, FileSystem, Ioctl,
     Kind, Lock, LockKind, LockOwner, MakeHow, Name, Node, Open, OpenFlags, OpenHow, PollEvents,
@@ -51,7 +52,8 @@ impl Ask<'_> {
             Operation::Setattr { arg } => {
                 let with = arg.valid.contains(abi::SetattrValid::OPEN_ID);
                 let (node, open) = self.node_and_open(with, arg.open_id)?;
-                let attr = mount.setattr(cx, &node, open.as_ref(), &wishes(&node, &arg))?;
+                let attr =
+                    mount.setattr(cx, &node, open.as_ref(), &decode_setattr(node.kind(), &arg))?;
                 answer.plain(&reply::attr(unique, ledger.face.attr(node.kind(), &attr)?));
             }
             Operation::Readlink => {
@@ -218,16 +220,10 @@ impl Ask<'_> {
             Operation::Readdirplus { arg } => return self.list(&arg, true, window),
             Operation::Getlk { arg } => {
                 let open = ledger.opened(arg.open_id, nodeid)?;
-                let lock = lock_of(&arg.lk)?;
+                let lock = decode_lock(arg.lk)?;
                 let found =
                     mount.getlk(cx, open.node(), &open, LockOwner(arg.owner), lock)?.check()?;
-                let lk = abi::FileLock {
-                    start: found.start,
-                    end: found.end,
-                    kind: lock_number(found.kind),
-                    pid: found.pid.0,
-                };
-                answer.plain(&reply::lk(unique, lk));
+                answer.plain(&reply::lk(unique, encode_lock(found)));
             }
             Operation::Setlk { arg } => return self.set_lock(&arg, false),
             Operation::Setlkw { arg } => return self.set_lock(&arg, true),
@@ -535,7 +531,7 @@ impl Ask<'_> {
     fn set_lock(&self, arg: &abi::LkIn, wait: bool) -> Result<()> {
         let Ask { ledger, nodeid, ref cx, answer } = *self;
         let open = ledger.opened(arg.open_id, nodeid)?;
-        let lock = lock_of(&arg.lk)?;
+        let lock = decode_lock(arg.lk)?;
         let owner = LockOwner(arg.owner);
         // Were every worker to wait for a lock, nobody would read the request that gives it back.
         let waiting = if wait { ledger.flights.may_wait() } else { None };

@@ -50,11 +50,11 @@ impl Device {
 
     /// The longest message in bytes that can be sent whole, at most `wanted`: a socket sends a
     /// message only if its buffer has room for all of it.
-    pub(super) fn longest(&self, wanted: u32) -> u32 {
+    pub(super) fn max_message(&self, wanted: u32) -> u32 {
         use rustix::net::sockopt;
         // What the kernel keeps of a socket's buffer for itself.
         const KEPT: usize = 32;
-        let wanted = wanted.min(Terms::LONGEST);
+        let wanted = wanted.min(Terms::MESSAGE_MAX);
         if !self.is_socket {
             return wanted;
         }

@@ -107,7 +107,7 @@ impl Dispatch {
             }
             _ => {}
         }
-        let request_of_core = self.ledger.terms().longest.is_some();
+        let request_of_core = self.ledger.terms().dialect.is_extended();
         if !self.ledger.settled() || matches!(request.operation, Operation::Init { .. }) {
             // INIT comes first, and once.
             answer.error(Errno::EIO);
@@ -136,7 +136,7 @@ impl Dispatch {
 
     fn run(&self, request: &Request<'_>, window: &mut [u8], flight: &Flight, answer: &Answer<'_>) {
         let header = &request.header;
-        let source = if self.ledger.terms().longest.is_some() {
+        let source = if self.ledger.terms().dialect.is_extended() {
             let (outlet, unique) = (answer.outlet(), header.unique);
             Source::Core { calls: &self.calls, outlet, unique, cancel: &flight.cancel }
         } else {

@@ -20,27 +20,28 @@ pub struct Arguments {
     /// Where its files come from, as the core shows it.
     pub from: String,
     /// The longest message in bytes, in either direction (A23).
-    pub longest: u32,
+    pub max_message: u32,
     /// The longest file handle in bytes; 0 for none.
     pub handle_size: u32,
 }
 
 impl Arguments {
-    /// Reads a core's answer, for messages of at most `longest` bytes. EPROTO for one that is none.
-    pub(super) fn read(bytes: &[u8], longest: u32) -> Result<Arguments> {
-        let said = MountArguments::read(bytes, longest).map_err(|_| Errno::EPROTO)?;
+    /// Reads a core's answer, for messages of at most `max_message` bytes. EPROTO for one that is
+    /// none.
+    pub(super) fn read(bytes: &[u8], max_message: u32) -> Result<Arguments> {
+        let said = MountArguments::read(bytes, max_message).map_err(|_| Errno::EPROTO)?;
         Ok(Arguments {
             type_name: said.type_name().to_owned(),
             from: said.from_name().to_owned(),
-            longest: said.max_message,
+            max_message: said.max_message,
             handle_size: said.handle_size,
         })
     }
 }
 
-/// The mount's arguments (A8-A42), for messages of at most `longest` bytes; 0 for as long as the
-/// core takes. EPROTO for a root whose attributes no file has.
-pub(super) fn arguments(ledger: &Ledger, longest: u32) -> Result<MountArguments> {
+/// The mount's arguments (A8-A42), for messages of at most `max_message` bytes; 0 for as long as
+/// the core takes. EPROTO for a root whose attributes no file has.
+pub(super) fn arguments(ledger: &Ledger, max_message: u32) -> Result<MountArguments> {
     let mount = ledger.mount();
     let profile = mount.profile();
     let mut flags = MountFlags::empty();
@@ -50,7 +51,7 @@ pub(super) fn arguments(ledger: &Ledger, longest: u32) -> Result<MountArguments>
     let identity = mount.identity();
     let mut arguments = MountArguments {
         flags,
-        max_message: longest,
+        max_message,
         negative_valid: ledger.face.negative_ttl().as_nanos().try_into().unwrap_or(u64::MAX),
         root: ledger.face.entry(mount.root_entry())?,
         statfs: face::numbers(&mount.statvfs_cached().1),
@@ -136,7 +137,10 @@ mod tests {
         said.root.nodeid = 1;
         said.root.attr.mode = 0o040_755;
         let read = Arguments::read(said.as_bytes(), 1 << 20).unwrap();
-        assert_eq!((read.type_name.as_str(), read.from.as_str(), read.longest), ("a.b", "", 9000));
+        assert_eq!(
+            (read.type_name.as_str(), read.from.as_str(), read.max_message),
+            ("a.b", "", 9000)
+        );
         said.version += 1;
         assert_eq!(Arguments::read(said.as_bytes(), 1 << 20), Err(Errno::EPROTO));
         assert_eq!(Arguments::read(b"", 1 << 20), Err(Errno::EPROTO));

@@ -1,9 +1,9 @@
 //! `Face`: how nodes and attributes look on the wire.
 
 use super::FuseOptions;
+use crate::nouns::encode_device;
 use filofs::{
-    Attr, Cookie, Device, Entry, Errno, Kind, Name, OpenFlags, OpenedFlags, Profile, Result,
-    Statfs, Time,
+    Attr, Cookie, Entry, Errno, Kind, Name, OpenFlags, OpenedFlags, Profile, Result, Statfs, Time,
 };
 use filofs_wire::abi::{self, OpenOutFlags};
 use std::time::Duration;
@@ -114,11 +114,10 @@ impl Face {
 
     /// The same in statx(2)'s form, with the time of birth if there is one.
     pub(super) fn statx(&self, kind: Kind, attr: &Attr) -> Result<abi::StatxOut> {
-        const BASIC_STATS: u32 = 0x7ff;
-        const BTIME: u32 = 0x800;
         let out = self.attr(kind, attr)?;
         let stat = abi::Statx {
-            mask: BASIC_STATS | if attr.btime.is_some() { BTIME } else { 0 },
+            mask: abi::Statx::BASIC_STATS
+                | if attr.btime.is_some() { abi::Statx::BTIME } else { 0 },
             blksize: out.attr.blksize,
             nlink: out.attr.nlink,
             uid: out.attr.uid,
@@ -208,16 +207,6 @@ pub(super) fn numbers(said: &Statfs) -> abi::Kstatfs {
     }
 }
 
-/// A device number as the kernel's 32 bits have it (`new_encode_dev`).
-fn encode_device(device: Device) -> u32 {
-    (device.minor & 0xff) | ((device.major & 0xfff) << 8) | ((device.minor & 0xf_ff00) << 12)
-}
-
-/// The other way (`new_decode_dev`).
-pub(super) const fn decode_device(dev: u32) -> Device {
-    Device { major: (dev >> 8) & 0xfff, minor: (dev & 0xff) | ((dev >> 12) & 0xf_ff00) }
-}
-
 fn valid(ttl: Duration) -> (u64, u32) {
     (ttl.as_secs(), ttl.subsec_nanos())
 }
@@ -243,14 +232,6 @@ mod tests {
             for id in [1, 2, 3, 77, root, u64::MAX - 1, u64::MAX] {
                 assert_eq!(face.swap(face.swap(id)), id, "root {root}, id {id}");
             }
-        }
-    }
-
-    #[test]
-    fn device_numbers_survive_the_kernels_form() {
-        for device in [(0, 0), (8, 1), (259, 0x12345), (0xfff, 0xf_ffff)] {
-            let device = Device { major: device.0, minor: device.1 };
-            assert_eq!(decode_device(encode_device(device)), device);
         }
     }
 

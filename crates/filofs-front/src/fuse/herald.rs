@@ -28,7 +28,7 @@ struct Herald<'a> {
 
 impl Herald<'_> {
     fn tell(&self, delivery: Delivery, leave: impl Fn() -> Result<()>) {
-        let told = match (self.ledger().terms().longest.is_some(), delivery.notice()) {
+        let told = match (self.ledger().terms().dialect.is_extended(), delivery.notice()) {
             (_, Notice::Changed { node, offset, len }) => self.changed(*node, *offset, *len),
             (_, Notice::Renamed { dir, name }) => self.renamed(*dir, name),
             (true, _) => return self.ask(delivery),

@@ -9,7 +9,7 @@ use super::flight::Flight;
 use super::herald;
 use super::ledger::Ledger;
 use super::mountpoint::Mountpoint;
-use super::terms::{Settled, Terms, longest_offered, most_pages};
+use super::terms::{Settled, Terms, max_message_offered, most_pages};
 use super::{Arguments, Complaints, FuseOptions, MountError, ServeState, extension};
 use filofs::{Cancel, Context, Errno, FileSystem, Mount, UnmountFlags, Upward, locked};
 use filofs_wire::call;
@@ -176,7 +176,7 @@ impl Session {
         if crew.ended() {
             return Ok(());
         }
-        if !lazy && crew.dispatch.ledger.terms().longest.is_some() {
+        if !lazy && crew.dispatch.ledger.terms().dialect.is_extended() {
             return match self.shared.ask_core(|id| call::unmount(Some(id))) {
                 Ok(_) => Ok(()),
                 // It does not listen, or has just gone.
@@ -195,8 +195,9 @@ impl Session {
     /// What is in force with the core (A10). Errors: EOPNOTSUPP where filo's extension is not
     /// spoken; ENXIO when the session has ended; ETIMEDOUT; EPROTO for an answer that is none.
     pub fn arguments(&self) -> filofs::Result<Arguments> {
-        let longest = self.shared.crew.dispatch.ledger.terms().longest.ok_or(Errno::EOPNOTSUPP)?;
-        Arguments::read(&self.shared.ask_core(call::arguments)?, longest)
+        let terms = self.shared.crew.dispatch.ledger.terms();
+        let max_message = terms.max_message.ok_or(Errno::EOPNOTSUPP)?;
+        Arguments::read(&self.shared.ask_core(call::arguments)?, max_message)
     }
 
     /// The last states it was in, oldest first; the last one is that of now (A45).
@@ -307,7 +308,7 @@ fn handshake(
             dispatch.serve(message, window, &Flight::default(), device);
             continue;
         };
-        let offered = longest_offered(&arg).map(|longest| device.longest(longest));
+        let offered = max_message_offered(&arg).map(|offered| device.max_message(offered));
         match Terms::settle(&arg, &profile, options, most_pages(), offered) {
             Settled::AskAgain(out) => {
                 device.send(reply::init(header.unique, out).as_bytes(), &[]);
@@ -323,8 +324,8 @@ fn handshake(
             Settled::Agreed(terms, out) => {
                 // Known before the answer is sent: the next request may be here at once.
                 dispatch.ledger.settle(terms);
-                let sent = if let Some(longest) = terms.longest {
-                    let arguments = extension::arguments(&dispatch.ledger, longest)
+                let sent = if let Some(max_message) = terms.max_message {
+                    let arguments = extension::arguments(&dispatch.ledger, max_message)
                         .map_err(|errno| MountError::FileSystem { errno })?;
                     let answer = reply::init_extended(header.unique, out, arguments);
                     device.send(answer.as_bytes(), &[])

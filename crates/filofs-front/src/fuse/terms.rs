@@ -4,7 +4,8 @@
 use super::FuseOptions;
 use filofs::Profile;
 use filofs_wire::abi::{
-    EXTENSION_VERSION, InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION, MESSAGE_MIN,
+    EXTENSION_VERSION, InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION, MESSAGE_HEAD,
+    MESSAGE_MIN,
 };
 use filofs_wire::dialect::{Dialect, Negotiated};
 
@@ -20,7 +21,7 @@ pub(super) struct Terms {
     /// The kernel keeps written data back.
     pub(super) writeback: bool,
     /// The longest message in bytes, in either direction, where filo's extension is spoken.
-    pub(super) longest: Option<u32>,
+    pub(super) max_message: Option<u32>,
 }
 
 /// How to answer INIT.
@@ -41,17 +42,15 @@ impl Terms {
         payload: Terms::PAYLOAD_MIN,
         exported: false,
         writeback: false,
-        longest: None,
+        max_message: None,
     };
 
     /// The most data in one request where the kernel says nothing else: 32 pages.
     pub(super) const PAYLOAD_MIN: usize = 128 << 10;
     /// The most we ask for, whatever the kernel would give: a worker has a buffer of that size.
     pub(super) const PAYLOAD_MAX: usize = 16 << 20;
-    /// What of the longest message is not data, bytes (A23).
-    const ALLOWANCE: u32 = 4096;
     /// The longest message of all, bytes.
-    pub(super) const LONGEST: u32 = Self::PAYLOAD_MAX as u32 + Self::ALLOWANCE;
+    pub(super) const MESSAGE_MAX: u32 = Self::PAYLOAD_MAX as u32 + MESSAGE_HEAD;
 
     /// Background requests (read-ahead, write-back, asynchronous direct I/O) the kernel may have
     /// on their way at once. Its own choice, 12, starves a file system that waits for a disk or a
@@ -59,14 +58,14 @@ impl Terms {
     const BACKGROUND: u16 = 128;
 
     /// Settles with a kernel that sent `init`, or with a core that plays one. `pages` is the most
-    /// pages in a request that the machine allows ([`most_pages`]), `longest` the longest message
-    /// in bytes where the core has offered filo's extension.
+    /// pages in a request that the machine allows ([`most_pages`]); `max_message` is the longest
+    /// message in bytes, where the core has offered filo's extension.
     pub(super) fn settle(
         init: &InitIn,
         profile: &Profile,
         options: &FuseOptions,
         pages: usize,
-        longest: Option<u32>,
+        max_message: Option<u32>,
     ) -> Settled {
         let dialect = match Dialect::negotiate(init, wanted(profile, options)) {
             Negotiated::Agreed(dialect) => dialect,
@@ -82,9 +81,9 @@ impl Terms {
         let page = rustix::param::page_size();
         let flags = dialect.flags();
         // Clamped, silently (A22).
-        let longest = longest.map(|longest| longest.clamp(MESSAGE_MIN, Self::LONGEST));
-        let payload = if let Some(longest) = longest {
-            (longest - Self::ALLOWANCE) as usize
+        let max_message = max_message.map(|most| most.clamp(MESSAGE_MIN, Self::MESSAGE_MAX));
+        let payload = if let Some(most) = max_message {
+            (most - MESSAGE_HEAD) as usize
         } else if flags.contains(InitFlags::MAX_PAGES) {
             (pages * page).clamp(Self::PAYLOAD_MIN, Self::PAYLOAD_MAX)
         } else {
@@ -103,11 +102,11 @@ impl Terms {
         };
         out.set_init_flags(flags);
         let terms = Terms {
-            dialect: if longest.is_some() { dialect.extended() } else { dialect },
+            dialect: if max_message.is_some() { dialect.extended() } else { dialect },
             payload,
             exported: flags.contains(InitFlags::EXPORT_SUPPORT),
             writeback: flags.contains(InitFlags::WRITEBACK_CACHE),
-            longest,
+            max_message,
         };
         Settled::Agreed(terms, out)
     }
@@ -115,7 +114,7 @@ impl Terms {
 
 /// The longest message in bytes that a core takes which offers filo's extension. Linux leaves
 /// those words zero. With a core of another version plain FUSE is spoken (A12).
-pub(super) fn longest_offered(init: &InitIn) -> Option<u32> {
+pub(super) fn max_message_offered(init: &InitIn) -> Option<u32> {
     let offer = init.extension_offer()?;
     if offer.version != EXTENSION_VERSION {
         log::warn!(
@@ -333,32 +332,32 @@ mod tests {
         }
     }
 
-    fn offer(version: u32, longest: u32) -> InitIn {
+    fn offer(version: u32, max_message: u32) -> InitIn {
         let mut init = init(45, ALL);
-        init.set_extension_offer(ExtensionOffer { version, max_message: longest });
+        init.set_extension_offer(ExtensionOffer { version, max_message });
         init
     }
 
     #[test]
     fn the_longest_message_is_clamped() {
         // A22: silently. What is not data is 4096 bytes of it (A23).
-        for (offered, longest) in [
+        for (offered, max_message) in [
             (0, 8192),
             (1, 8192),
             (8191, 8192),
             (8192, 8192),
             (8193, 8193),
             (1 << 20, 1 << 20),
-            (u32::MAX, Terms::LONGEST),
+            (u32::MAX, Terms::MESSAGE_MAX),
         ] {
             let (profile, options) = (Profile::default(), FuseOptions::default());
             let init = offer(EXTENSION_VERSION, offered);
-            assert_eq!(longest_offered(&init), Some(offered));
+            assert_eq!(max_message_offered(&init), Some(offered));
             match Terms::settle(&init, &profile, &options, 256, Some(offered)) {
                 Settled::Agreed(terms, out) => {
                     assert!(terms.dialect.is_extended());
-                    assert_eq!(terms.longest, Some(longest), "{offered}");
-                    assert_eq!(terms.payload, longest as usize - 4096);
+                    assert_eq!(terms.max_message, Some(max_message), "{offered}");
+                    assert_eq!(terms.payload, max_message as usize - 4096);
                     assert_eq!(out.max_write as usize, terms.payload);
                 }
                 other => panic!("{other:?}"),
@@ -370,8 +369,8 @@ mod tests {
     fn another_version_is_no_offer() {
         // A12; and Linux, which leaves the words zero.
         for version in [0, 2, u32::MAX] {
-            assert_eq!(longest_offered(&offer(version, 1 << 20)), None);
+            assert_eq!(max_message_offered(&offer(version, 1 << 20)), None);
         }
-        assert_eq!(longest_offered(&init(45, ALL)), None);
+        assert_eq!(max_message_offered(&init(45, ALL)), None);
     }
 }

@@ -5,12 +5,11 @@ use super::link::Link;
 use super::remote::Remote;
 use super::server::Server;
 use super::told;
-use filofs::{
-    Access, Attr, Context, Errno, Kind, Node, Open, Result, SetAttr, SetTime, Sink, XattrFlags,
-};
+use filofs::{Access, Attr, Context, Errno, Kind, Node, Open, Result, SetAttr, Sink, XattrFlags};
+use filofs_front::nouns::encode_setattr;
 use filofs_wire::abi::{
     AccessIn, AttrOut, GetattrFlags, GetattrIn, GetxattrIn, GetxattrOut, InitFlags, Opcode,
-    SetattrIn, SetattrValid, SetxattrIn, StatxIn, StatxOut,
+    SetattrValid, SetxattrIn, Statx, StatxIn, StatxOut,
 };
 use filofs_wire::incoming;
 use filofs_wire::limits::XATTR_SIZE_MAX;
@@ -45,11 +44,10 @@ impl Server {
         }
         // Only a server of ours is asked for the time of birth: it costs others a question more.
         if link.connection.dialect().is_extended() && !self.lacks(link, Opcode::Statx) {
-            const BASIC_STATS_AND_BTIME: u32 = 0xfff;
             let arg = StatxIn {
                 getattr_flags,
                 open_id,
-                sx_mask: BASIC_STATS_AND_BTIME,
+                sx_mask: Statx::BASIC_STATS | Statx::BTIME,
                 ..StatxIn::default()
             };
             let reply = self.ask(link, cx, id, &Operation::Statx { arg });
@@ -125,7 +123,7 @@ impl Server {
             }
             self.drop_capabilities(link, cx, id);
         }
-        let mut arg = setattr_in(&set);
+        let mut arg = encode_setattr(&set);
         if let Some(open) = open.filter(|_| remote.kind == Kind::Regular) {
             arg.open_id = self.open_id(link, cx, open)?;
             arg.valid |= SetattrValid::OPEN_ID;
@@ -281,48 +279,4 @@ fn xattr_name(key: &[u8]) -> Answer<XattrName<'_>> {
 const fn without_privileges(mode: u32) -> u32 {
     let mode = mode & !0o4000;
     if mode & 0o010 != 0 { mode & !0o2000 } else { mode }
-}
-
-fn setattr_in(set: &SetAttr) -> SetattrIn {
-    let mut arg = SetattrIn::default();
-    if let Some(mode) = set.mode {
-        arg.valid |= SetattrValid::MODE;
-        arg.mode = mode;
-    }
-    if let Some(uid) = set.uid {
-        arg.valid |= SetattrValid::UID;
-        arg.uid = uid.0;
-    }
-    if let Some(gid) = set.gid {
-        arg.valid |= SetattrValid::GID;
-        arg.gid = gid.0;
-    }
-    if let Some(size) = set.size {
-        arg.valid |= SetattrValid::SIZE;
-        arg.size = size;
-    }
-    match set.atime {
-        None => {}
-        Some(SetTime::Now) => arg.valid |= SetattrValid::ATIME | SetattrValid::ATIME_NOW,
-        Some(SetTime::At(time)) => {
-            arg.valid |= SetattrValid::ATIME;
-            (arg.atime, arg.atimensec) = (time.secs as u64, time.nanos);
-        }
-    }
-    match set.mtime {
-        None => {}
-        Some(SetTime::Now) => arg.valid |= SetattrValid::MTIME | SetattrValid::MTIME_NOW,
-        Some(SetTime::At(time)) => {
-            arg.valid |= SetattrValid::MTIME;
-            (arg.mtime, arg.mtimensec) = (time.secs as u64, time.nanos);
-        }
-    }
-    if let Some(time) = set.ctime {
-        arg.valid |= SetattrValid::CTIME;
-        (arg.ctime, arg.ctimensec) = (time.secs as u64, time.nanos);
-    }
-    if set.kill_priv {
-        arg.valid |= SetattrValid::KILL_SUIDGID;
-    }
-    arg
 }

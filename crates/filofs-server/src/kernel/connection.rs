@@ -151,13 +151,13 @@ impl Connection {
     }
 
     /// The largest message, bytes, either way (A23).
-    pub(super) fn largest_message(&self) -> usize {
+    pub(super) fn max_message(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }
 
     /// The most data that one message carries, bytes.
     pub(super) fn payload(&self) -> usize {
-        self.largest_message().saturating_sub(crate::channel::MESSAGE_HEAD)
+        self.max_message().saturating_sub(filofs_wire::abi::MESSAGE_HEAD as usize)
     }
 
     /// Asks, and waits for the answer.

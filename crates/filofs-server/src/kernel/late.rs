@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use filofs::Context;
-use filofs_wire::abi::{EntryOut, LkIn, Opcode, OpenOut, ReleaseIn};
+use filofs_wire::abi::{EntryOut, FileLock, LkIn, Opcode, OpenOut, ReleaseIn};
 use filofs_wire::dirent::read_dirents_plus;
 use filofs_wire::incoming::fixed;
 use filofs_wire::reply::CreateOut;
@@ -65,9 +65,8 @@ pub(super) fn take_back(connection: &Connection, asked: &Asked, body: &[u8]) {
             named.for_each(|(entry, _)| give_back(&entry));
         }
         Opcode::Setlk | Opcode::Setlkw => {
-            const F_UNLCK: u32 = 2;
-            if let Some(mut arg) = asked.lock.filter(|arg| arg.lk.kind != F_UNLCK) {
-                arg.lk.kind = F_UNLCK;
+            if let Some(mut arg) = asked.lock.filter(|arg| arg.lk.kind != FileLock::UNLOCK) {
+                arg.lk.kind = FileLock::UNLOCK;
                 let operation = Operation::Setlk { arg };
                 connection.send_unawaited(&Context::internal(), asked.nodeid, &operation);
             }

@@ -4,6 +4,7 @@ use super::fault::Answer;
 use super::link::Link;
 use super::server::Server;
 use filofs::{Context, Lock, LockKind, LockOwner, Node, Open, Pid, Result};
+use filofs_front::nouns::{decode_lock, encode_lock};
 use filofs_wire::abi::{FileLock, LkFlags, LkIn, LkOut, Opcode};
 use filofs_wire::request::Operation;
 
@@ -21,15 +22,12 @@ impl Server {
             let arg = lock_in(cx, open_id, owner, lock, LkFlags::empty());
             let reply = self.ask(link, cx, id, &Operation::Getlk { arg })?;
             let LkOut { lk } = Self::fixed(link, Opcode::Getlk, id, reply.body())?;
-            let wrong = |text| link.connection.lie(Opcode::Getlk, 0, id, text);
-            let kind = match lk.kind {
-                0 => LockKind::Shared,
-                1 => LockKind::Exclusive,
-                2 => return Ok(Lock { kind: LockKind::Unlock, ..lock }),
-                _ => return Err(wrong("a kind of lock that is none")),
-            };
-            let found = Lock { kind, start: lk.start, end: lk.end, pid: Pid(lk.pid) };
-            found.check().map_err(|_| wrong("a range that is none"))
+            // Of what is not in the way nothing else is looked at.
+            if lk.kind == FileLock::UNLOCK {
+                return Ok(Lock { kind: LockKind::Unlock, ..lock });
+            }
+            decode_lock(lk)
+                .map_err(|_| link.connection.lie(Opcode::Getlk, 0, id, "a lock that is none"))
         })
     }
 
@@ -85,12 +83,7 @@ impl Server {
 }
 
 fn lock_in(cx: &Context<'_>, open_id: u64, owner: LockOwner, lock: Lock, flags: LkFlags) -> LkIn {
-    let kind = match lock.kind {
-        LockKind::Shared => 0,
-        LockKind::Exclusive => 1,
-        LockKind::Unlock => 2,
-    };
     let pid = if lock.pid == Pid(0) { cx.pid } else { lock.pid };
-    let lk = FileLock { start: lock.start, end: lock.end, kind, pid: pid.0 };
+    let lk = encode_lock(Lock { pid, ..lock });
     LkIn { open_id, owner: owner.0, lk, lk_flags: flags, padding: 0 }
 }

@@ -6,11 +6,11 @@ use super::link::Link;
 use super::listing::{Listing, Passed, swap_offset};
 use super::remote::{Moment, Place, Remote};
 use super::server::{Attempt, Server, patient};
-use super::told;
 use filofs::{
     Context, Created, DirOffset, DirSink, Entry, Errno, Kind, MakeHow, Name, Node, Open, OpenFlags,
     RenameFlags, Result, Sink,
 };
+use filofs_front::nouns::encode_device;
 use filofs_wire::abi::{
     CreateIn, EntryOut, InitFlags, LinkIn, MkdirIn, MknodIn, Opcode, OpenInFlags, ReadIn,
     Rename2In, RenameIn,
@@ -134,7 +134,7 @@ impl Server {
         self.make(cx, dir, name, kind, |link, name| {
             let arg = MknodIn {
                 mode: kind.mode_bits() | Self::mode(link, how),
-                rdev: told::encode_device(how.rdev),
+                rdev: encode_device(how.rdev),
                 umask: how.umask,
                 padding: 0,
             };

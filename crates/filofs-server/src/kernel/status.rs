@@ -47,7 +47,7 @@ pub struct Status {
     /// Nodes of its that are held.
     pub nodes: usize,
     /// The largest message in bytes, in either direction, that is agreed on.
-    pub largest_message: usize,
+    pub max_message: usize,
     /// Its mount arguments as they are in force (A10); none of a foreign program.
     pub arguments: Option<Box<MountArguments>>,
 }
@@ -75,7 +75,7 @@ impl Status {
             outstanding: link.connection.outstanding(),
             lies: server.lies(),
             nodes: server.nodes.len(),
-            largest_message: link.connection.largest_message(),
+            max_message: link.connection.max_message(),
             arguments: link.terms.arguments.clone(),
         }
     }
@@ -91,7 +91,7 @@ impl Status {
             ("outstanding", count(self.outstanding)),
             ("lies", self.lies.into()),
             ("nodes", count(self.nodes)),
-            ("largest_message", count(self.largest_message)),
+            ("max_message", count(self.max_message)),
         ]);
         if let Some(arguments) = &self.arguments {
             facts.extend([

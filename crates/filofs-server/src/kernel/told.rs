@@ -2,6 +2,7 @@
 //! a text that says what is wrong with them.
 
 use filofs::{Attr, Device, Gid, Kind, OpenedFlags, Statfs, Time, Uid};
+use filofs_front::nouns::decode_device;
 use filofs_wire::abi::{self, OpenOutFlags};
 use std::time::Duration;
 
@@ -33,12 +34,11 @@ pub(super) fn attributes(attr: &abi::Attr, ttl: Duration) -> Result<Attr, Wrong>
 
 /// The same in statx(2)'s form, with the time of birth.
 pub(super) fn statx(out: &abi::StatxOut) -> Result<Attr, Wrong> {
-    const BTIME: u32 = 0x800;
     let stat = &out.stat;
     let kind = Kind::from_mode(u32::from(stat.mode)).ok_or("a kind of file that is none")?;
     let time =
         |time: abi::SxTime| Ok(Time { secs: time.tv_sec, nanos: nanoseconds(time.tv_nsec)? });
-    let btime = (stat.mask & BTIME != 0).then_some(stat.btime);
+    let btime = (stat.mask & abi::Statx::BTIME != 0).then_some(stat.btime);
     Ok(Attr {
         ino: stat.ino,
         kind,
@@ -94,15 +94,6 @@ pub(super) fn statfs(st: &abi::Kstatfs) -> Statfs {
         frsize: if st.frsize == 0 { block_size(st.bsize) } else { st.frsize },
         namelen: st.namelen,
     }
-}
-
-/// A device number in the kernel's 32 bits (`new_encode_dev`).
-pub(super) const fn encode_device(device: Device) -> u32 {
-    (device.minor & 0xff) | ((device.major & 0xfff) << 8) | ((device.minor & 0xf_ff00) << 12)
-}
-
-const fn decode_device(dev: u32) -> Device {
-    Device { major: (dev >> 8) & 0xfff, minor: (dev & 0xff) | ((dev >> 12) & 0xf_ff00) }
 }
 
 const fn nanoseconds(nanos: u32) -> Result<u32, Wrong> {

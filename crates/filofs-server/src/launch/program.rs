@@ -2,13 +2,14 @@
 
 use super::door::{OWN_PROGRAM, Stage};
 use super::{LaunchError, Plan, Profile, Running, Sandbox, report};
+use filofs::locked;
 use rustix::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How long the way to the execution of a program may take.
@@ -26,7 +27,7 @@ static HIDDEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// For mount points of this process: a program would keep what is mounted there in use after
 /// somebody has unmounted it, and if it looked there, wait for itself.
 pub fn hide(mountpoint: &Path) {
-    let mut hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut hidden = locked(&HIDDEN);
     if !hidden.iter().any(|path| path == mountpoint) {
         hidden.push(mountpoint.to_owned());
     }
@@ -120,7 +121,7 @@ impl Program {
             return Err(LaunchError::NotFound { program: String::new(), searched: None });
         }
         self.plan.channel = self.channel.is_some();
-        self.plan.hidden.clone_from(&HIDDEN.lock().unwrap_or_else(PoisonError::into_inner));
+        self.plan.hidden.clone_from(&locked(&HIDDEN));
         match self.attempt() {
             Err(LaunchError::Namespace { what }) if !self.plan.mounts => {
                 if sandbox.profile() == Profile::Strict {
@@ -176,7 +177,7 @@ impl Program {
 
 /// Says that something of the sandbox is missing: once, for it is the machine's fault.
 fn say(name: &str, what: &str) {
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut said = locked(&SAID);
     let new = !said.iter().any(|text| text == what);
     if new {
         said.push(what.to_owned());

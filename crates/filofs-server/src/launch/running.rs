@@ -2,6 +2,7 @@
 
 use super::words::{Words, over};
 use super::{LaunchError, Report, keeper};
+use filofs::locked;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
@@ -9,7 +10,7 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 use std::fmt;
 use std::io;
 use std::process::{Child, ExitStatus};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -205,7 +206,7 @@ impl Running {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 }
 

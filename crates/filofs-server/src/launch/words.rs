@@ -1,11 +1,12 @@
 //! `Words`: what a program writes on standard error (and output), line by line into the log, and
 //! the last of it kept.
 
+use filofs::locked;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, ioctl_fionbio, read};
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Most bytes that are kept.
 const KEPT_MAX: usize = 4096;
@@ -38,7 +39,7 @@ impl Words {
 
     /// The last lines; also one that was only begun.
     pub(super) fn last(&self) -> String {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = locked(&self.heard);
         let mut text: String = heard.lines.iter().flat_map(|line| [line, "\n"]).collect();
         text.push_str(&printable(&heard.begun));
         text
@@ -88,7 +89,7 @@ impl Words {
                     continue;
                 }
                 let (now, later) = part.split_at(room.min(part.len()));
-                self.lock().begun.extend_from_slice(now);
+                locked(&self.heard).begun.extend_from_slice(now);
                 part = later;
             }
             if parts.peek().is_some() {
@@ -99,7 +100,7 @@ impl Words {
 
     /// Ends the line that was begun, if it is one.
     fn end_line(&self) {
-        let mut heard = self.lock();
+        let mut heard = locked(&self.heard);
         let line = printable(&std::mem::take(&mut heard.begun));
         if line.trim().is_empty() {
             return;
@@ -115,11 +116,7 @@ impl Words {
     }
 
     fn begun(&self) -> usize {
-        self.lock().begun.len()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.heard).begun.len()
     }
 }
 

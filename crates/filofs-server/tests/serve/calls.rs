@@ -171,7 +171,7 @@ fn getargs_returns_effective() {
         arguments.max_message = 9999;
         core.respond(id, 0, crate::core::bytes_of::<MountArguments>(&arguments));
         let read = waits.join().unwrap().unwrap();
-        assert_eq!((read.type_name.as_str(), read.longest), ("filo.toy", 9999));
+        assert_eq!((read.type_name.as_str(), read.max_message), ("filo.toy", 9999));
         assert_eq!((read.from.as_str(), read.handle_size), ("toy", filofs::FileHandle::MAX as u32));
     });
 }

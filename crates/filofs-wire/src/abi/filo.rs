@@ -44,6 +44,10 @@ impl InitIn {
 /// The smallest largest message, in bytes: a smaller one is raised to it (A22).
 pub const MESSAGE_MIN: u32 = 8192;
 
+/// What of the largest message is kept free of data, in bytes: for headers, structures and names
+/// (A23).
+pub const MESSAGE_HEAD: u32 = 4096;
+
 /// Set in the id of what a server asks the core, so that it never is the id of a request (C.2).
 pub const CALL_ID: u64 = 1 << 63;
 

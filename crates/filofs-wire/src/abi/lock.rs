@@ -17,11 +17,20 @@ layout! {
         0 start: u64,
         /// Last byte, included; `i64::MAX` for the end of the file.
         8 end: u64,
-        /// `F_RDLCK`, `F_WRLCK`, `F_UNLCK`.
+        /// [`FileLock::SHARED`], [`FileLock::EXCLUSIVE`] or [`FileLock::UNLOCK`].
         16 kind: u32,
         /// The process (not thread) that holds it.
         20 pid: u32,
     }
+}
+
+impl FileLock {
+    /// `F_RDLCK`: shared with others.
+    pub const SHARED: u32 = 0;
+    /// `F_WRLCK`: for one alone.
+    pub const EXCLUSIVE: u32 = 1;
+    /// `F_UNLCK`: none.
+    pub const UNLOCK: u32 = 2;
 }
 
 layout! {

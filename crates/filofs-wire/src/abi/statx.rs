@@ -94,3 +94,10 @@ layout! {
         32 stat: Statx,
     }
 }
+
+impl Statx {
+    /// In `mask`: everything that stat(2) tells, `STATX_BASIC_STATS`.
+    pub const BASIC_STATS: u32 = 0x7ff;
+    /// In `mask`: the time of birth, `STATX_BTIME`.
+    pub const BTIME: u32 = 0x800;
+}
