@@ -1,6 +1,6 @@
 //! Those who make the load: processes on the mount, threads in this process.
 
-use crate::ground::{FOREVER, wait_until};
+use crate::ground::wait_until;
 use crate::load::{COUNTER, End, LOAD, Load};
 use crate::mounted::Mounted;
 use crate::user::Inside;
@@ -139,13 +139,11 @@ impl Loader {
                 assert!(status.success(), "{}: {status}: {told}", directory.display());
                 let words: Vec<&str> = told.split_whitespace().collect();
                 let number = |at: usize| words[at].parse::<u64>().unwrap();
-                match words[0] {
-                    "done" => Ended { calls: number(1), counted: number(2), failed: None },
-                    _ => {
-                        let failed = Some((number(2) as i32, words[3..].join(" ")));
-                        Ended { calls: number(1), counted: 0, failed }
-                    }
+                if words[0] == "done" {
+                    return Ended { calls: number(1), counted: number(2), failed: None };
                 }
+                let failed = Some((number(2) as i32, words[3..].join(" ")));
+                Ended { calls: number(1), counted: 0, failed }
             }
             Loader::Thread { thread, .. } => thread.take().unwrap().join().unwrap(),
         }
@@ -166,7 +164,6 @@ impl Drop for Loader {
 pub fn wait_moved(loaders: &mut [Loader], since: &[u64], server: u32) {
     let mut processes: Vec<u32> = loaders.iter().map(Loader::pid).collect();
     processes.push(server);
-    assert!(FOREVER.as_secs() > 0);
     for (loader, since) in loaders.iter_mut().zip(since) {
         wait_until("a caller goes on", &processes, || {
             loader.calls() > *since || loader.has_ended()

@@ -135,7 +135,7 @@ impl<'u, U: User> Load<'u, U> {
     fn step(&mut self) -> Result<()> {
         match self.random.below(20) {
             0..=2 => self.create(),
-            3..=5 => self.with_file("read", |load, name| load.read(name)),
+            3..=5 => self.with_file("read", Self::read),
             6 | 7 => self.with_file("pwrite", Self::overwrite),
             8 => self.with_file("append", Self::append),
             9 => self.with_file("truncate", Self::truncate),
@@ -256,7 +256,7 @@ impl<'u, U: User> Load<'u, U> {
 
     fn append(&mut self, name: &str) -> Result<()> {
         let file = self.user.open(name, (OFlags::WRONLY | OFlags::APPEND).bits())?;
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             let len = 1 + self.random.below(9000) as usize;
             let bytes = self.random.bytes(len);
             let mut rest = &bytes[..];
