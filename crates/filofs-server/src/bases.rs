@@ -74,7 +74,7 @@ const ON_EXIT: OptionHelp = OptionHelp {
 const DEATHS: OptionHelp = OptionHelp {
     key: "deaths",
     value: "NUMBER",
-    help: "on_exit=restart: after so many in a minute nobody waits for the next start (default: 9)",
+    help: "on_exit=restart: after so many in a minute nobody waits for it (default: 9)",
 };
 const TIMEOUT: OptionHelp = OptionHelp {
     key: "timeout",

@@ -71,7 +71,7 @@ impl Loader {
         let source = mounted.source.join(&name);
         std::fs::create_dir_all(&source).unwrap();
         drop(File::options().create(true).append(true).open(source.join(COUNTER)).unwrap());
-        let user = Inside(mounted.local().process(), format!("/{name}"));
+        let user = Inside(mounted.local.process(), format!("/{name}"));
         let (calls, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let (counter, asked) = (calls.clone(), stop.clone());
         let seed = seed.wrapping_mul(31).wrapping_add(number);

@@ -76,7 +76,7 @@ pub fn garbage_is_ended() {
     let inventory = Inventory::take();
     let (mounted, other) =
         (Mounted::with_traps(&settings(OnExit::Fail)), Mounted::inside(&settings(OnExit::Fail)));
-    let (user, neighbour) = (mounted.local().process(), other.local().process());
+    let (user, neighbour) = (mounted.local.process(), other.local.process());
     let before = memory();
     let _ = user.stat("/garbage");
     wait_until("it is ended", &[mounted.lives.pid()], || {
@@ -97,7 +97,7 @@ pub fn notifications_are_ended_or_borne() {
     let inventory = Inventory::take();
     let (mounted, other) =
         (Mounted::with_traps(&settings(OnExit::Fail)), Mounted::inside(&settings(OnExit::Fail)));
-    let (user, neighbour) = (mounted.local().process(), other.local().process());
+    let (user, neighbour) = (mounted.local.process(), other.local.process());
     let before = memory();
     let _ = user.stat("/notifications");
     for _ in 0..2000 {

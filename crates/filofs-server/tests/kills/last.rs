@@ -70,8 +70,8 @@ fn campaign(on_exit: OnExit, then: impl Fn(&Mounted, &mut Vec<Errno>)) {
     let told: Vec<_> =
         told.iter().map(|(raw, times)| format!("{} x {times}", Errno::from_raw(*raw))).collect();
     println!(
-        "{on_exit:?}: {kills} kills, {calls} operations, 0 hangs, all told after p50 {:?} p99 {:?}, \
-         {:.1} s; {}",
+        "{on_exit:?}: {kills} kills, {calls} operations, 0 hangs, all told after p50 {:?} \
+         p99 {:?}, {:.1} s; {}",
         ends[ends.len() / 2],
         ends[ends.len() * 99 / 100],
         begun.elapsed().as_secs_f64(),

@@ -83,6 +83,8 @@ pub struct Mounted {
     session: Option<Session>,
     pub kernel: Arc<KernelHalf>,
     pub mount: Arc<Mount>,
+    /// The same mount for callers in this process, who share its locks.
+    pub local: Local,
     pub lives: Arc<Lives>,
     /// What is served.
     pub source: PathBuf,
@@ -130,12 +132,8 @@ impl Mounted {
         let stack = Stack::new(base, []).unwrap();
         let identity = Identity::new("kills", "fuse.kills", at.to_str().unwrap()).unwrap();
         let mount = Arc::new(Mount::new(stack, identity).unwrap());
-        Mounted { session: None, kernel, mount, lives, source, at, ground }
-    }
-
-    /// The same mount for callers in this process.
-    pub fn local(&self) -> Local {
-        Local::new(self.mount.clone())
+        let local = Local::new(mount.clone());
+        Mounted { session: None, kernel, mount, local, lives, source, at, ground }
     }
 
     /// A directory beside those that are served.

@@ -64,7 +64,7 @@ pub fn who_misses_deadlines_is_killed() {
     let inventory = Inventory::take();
     let patience = Some(Duration::from_millis(200));
     let mounted = Mounted::inside(&Settings { patience, ..settings(OnExit::Restart) });
-    let user = mounted.local().process();
+    let user = mounted.local.process();
     user.write_file("/file", b"content").unwrap();
     mounted.lives.signal(Signal::STOP);
     for _ in 0..3 {
