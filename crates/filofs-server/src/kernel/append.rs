@@ -32,8 +32,8 @@ impl Append {
     }
 
     /// Finds out where the file ends, before the first try; before another, how much the tries
-    /// before have done, of which `written` bytes are known. `size` asks for the file's size. EIO where others have changed the file
-    /// meanwhile: then nobody can tell.
+    /// before have done, of which `written` bytes are known. `size` asks for the file's size. EIO
+    /// where others have changed the file meanwhile: then nobody can tell.
     pub(super) fn resume(
         &mut self,
         size: impl Fn(&Arc<Remote>) -> Answer<u64>,
