@@ -1,7 +1,5 @@
 //! `Facts`: what a file system in use says of itself, for whoever looks after it.
 
-use std::fmt;
-
 /// What one part of a stack says of how it is now, for `filo list -v`: keys in lower case, one
 /// word each if that will do, in the order in which they are shown. Keys are only ever added.
 pub type Facts = Vec<(&'static str, Fact)>;
@@ -24,14 +22,5 @@ impl From<&str> for Fact {
 impl From<u64> for Fact {
     fn from(number: u64) -> Fact {
         Fact::Number(number)
-    }
-}
-
-impl fmt::Display for Fact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fact::Text(text) => f.write_str(text),
-            Fact::Number(number) => number.fmt(f),
-        }
     }
 }

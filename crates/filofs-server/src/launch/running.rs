@@ -98,11 +98,6 @@ impl Running {
         }
     }
 
-    /// The name it is known by.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The process id of the program itself, as it is seen here. None once it has ended, even if
     /// it goes on in the background.
     pub fn pid(&self) -> Option<Pid> {

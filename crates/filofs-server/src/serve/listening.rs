@@ -5,14 +5,16 @@ use super::{ServeError, Server};
 use crate::peer::Peer;
 use filofs::{FileSystem, locked};
 use filofs_front::fuse::Session;
+use filofs_wire::abi::Opcode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A file server that listens: each core that connects gets a mount of its own. Dropped, it
 /// stops.
@@ -44,7 +46,7 @@ struct State {
 impl Listening {
     /// Most cores that are served at once: others are turned away.
     pub const MOST: usize = 64;
-    /// How long a core may take to say its first word.
+    /// How long a core may take to say its first word, and to go on from there when it is stopped.
     const PATIENCE: Duration = Duration::from_secs(10);
     /// How long to wait where the process has no descriptor left for another core.
     const PAUSE: Duration = Duration::from_millis(100);
@@ -85,10 +87,6 @@ impl Listening {
         let sessions = {
             let mut state = locked(&self.0.state);
             state.stopped = Some(lazy);
-            // They have not begun, so there is nothing to ask them.
-            for caller in state.callers.drain(..) {
-                let _ = rustix::net::shutdown(&caller, rustix::net::Shutdown::Both);
-            }
             state.sessions.clone()
         };
         self.0.socket.close();
@@ -101,6 +99,7 @@ impl Listening {
                 }
             }
         });
+        self.0.cut(if lazy { Duration::ZERO } else { Self::PATIENCE });
     }
 
     /// Blocks until it was stopped and the last core is gone.
@@ -143,6 +142,17 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Ends the connections of cores that are no session in that time.
+    fn cut(&self, patience: Duration) {
+        let state = locked(&self.state);
+        let begun = |state: &mut State| !state.callers.is_empty();
+        let waited = self.changed.wait_timeout_while(state, patience, begun);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        for caller in state.callers.drain(..) {
+            let _ = rustix::net::shutdown(&caller, rustix::net::Shutdown::Both);
+        }
+    }
+
     fn stopped(&self) -> bool {
         locked(&self.state).stopped.is_some()
     }
@@ -176,8 +186,8 @@ impl Shared {
         self.connections.fetch_add(1, SeqCst);
         let guest = Guest { shared: self.clone(), caller };
         let spawned = thread::Builder::new().name("filo-core".into()).spawn(move || {
-            if !speaks(&core) {
-                return log::warn!("a core has connected and says nothing");
+            if !guest.speaks(&core) {
+                return log::warn!("a core has connected and does not say INIT");
             }
             match guest.shared.server.over(fs, core) {
                 Ok(session) => guest.stay(&Arc::new(session)),
@@ -197,11 +207,31 @@ struct Guest {
 }
 
 impl Guest {
+    /// How often a core that says nothing is looked at.
+    const LOOK: Duration = Duration::from_millis(50);
+
+    /// Whether the core says INIT, in time and before anybody stops this. It is not read yet.
+    fn speaks(&self, core: &OwnedFd) -> bool {
+        let until = Instant::now() + Listening::PATIENCE;
+        let look = Timespec::try_from(Self::LOOK).ok();
+        while !self.shared.stopped() && Instant::now() < until {
+            let mut core_speaks = [PollFd::new(core, PollFlags::IN)];
+            if poll(&mut core_speaks, look.as_ref()).is_ok_and(|ready| ready > 0) {
+                let mut head = [0; 8];
+                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+                let heard = recv(core, &mut head, flags).is_ok_and(|(len, _)| len == head.len());
+                return heard && head[4..] == (Opcode::Init as u32).to_ne_bytes();
+            }
+        }
+        false
+    }
+
     fn stay(&self, session: &Arc<Session>) {
         let stopped = {
             let mut state = locked(&self.shared.state);
             state.callers.retain(|caller| !Arc::ptr_eq(caller, &self.caller));
             state.sessions.push(session.clone());
+            self.shared.changed.notify_all();
             state.stopped
         };
         // Who stopped it meanwhile did not see this one.
@@ -226,10 +256,4 @@ fn leave(session: &Session, lazy: bool) {
     if let Err(error) = session.unmount(lazy) {
         log::warn!("{error}");
     }
-}
-
-/// Whether the core says something in time, or goes.
-fn speaks(core: &OwnedFd) -> bool {
-    let at_most = Timespec::try_from(Listening::PATIENCE).ok();
-    poll(&mut [PollFd::new(core, PollFlags::IN)], at_most.as_ref()).is_ok_and(|ready| ready > 0)
 }

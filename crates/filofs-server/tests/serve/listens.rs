@@ -3,9 +3,10 @@
 use crate::core::{Core, FOREVER, LONGEST};
 use crate::toy::Toy;
 use filofs_server::serve::{Listening, ServeError, Server};
-use filofs_wire::abi::{EXTENSION_VERSION, GetattrIn, ROOT_ID};
+use filofs_wire::abi::{EXTENSION_VERSION, GetattrIn, InitIn, ROOT_ID};
 use filofs_wire::request::Operation;
 use rustix::fd::OwnedFd;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with,
 };
@@ -127,16 +128,20 @@ fn a_stop_asks_cores_to_unmount() {
 fn a_stop_does_not_wait_for_cores_that_have_not_begun() {
     let place = Place::new();
     let listening = Arc::new(listen(&place).unwrap());
-    // One says nothing at all, and one something that is no INIT.
-    let silent = connected(&place).unwrap();
-    let mut strange = Core::new(connected(&place).unwrap());
-    strange.send(ROOT_ID, &Operation::Getattr { arg: GetattrIn::default() });
-    assert!(strange.hear().is_some());
-    until("both are inside", || listening.connections() == 2);
-    listening.stop(false);
+    // One says something that is no INIT, one nothing at all, and one is to say INIT once more.
+    let strange = connected(&place).unwrap();
+    set_socket_timeout(&strange, Timeout::Recv, Some(FOREVER)).unwrap();
+    rustix::io::write(&strange, &[1; 40]).unwrap();
+    let heard = rustix::io::read(&strange, &mut [0; 8]);
+    assert!(matches!(heard, Ok(0) | Err(rustix::io::Errno::CONNRESET)), "{heard:?}");
+    let mut silent = Core::new(connected(&place).unwrap());
+    let mut newer = Core::new(connected(&place).unwrap());
+    let arg = InitIn { major: 8, ..InitIn::default() };
+    assert!(newer.ask(0, &Operation::Init { arg }).is_ok());
+    until("two are inside", || listening.connections() == 2);
+    listening.stop(true);
     wait(&listening);
-    assert_eq!(strange.hear(), None);
-    drop(silent);
+    assert_eq!((silent.hear(), newer.hear()), (None, None));
 }
 
 #[test]
