@@ -23,6 +23,7 @@ import argparse
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import statistics
@@ -355,6 +356,9 @@ def main():
     words.add_argument("--only", help="candidates, comma-separated; the first is the base")
     words.add_argument("--and", dest="more", action="append", default=[], metavar="NAME=FILO",
                        help="one more candidate: another build of filo")
+    words.add_argument("--command", action="append", default=[], metavar="NAME=WORDS",
+                       help="one more candidate: what mounts {source} on {point}, quoted as in a "
+                            "shell, and stays in the foreground")
     asked = words.parse_args()
     tests = asked.tests.split(",") if asked.tests else [*OPERATIONS, *PROGRAMS]
     for test in tests:
@@ -372,6 +376,8 @@ def main():
         for name, path in (one.split("=", 1) for one in asked.more):
             mount = [os.path.abspath(path), "mount", "-f", "dir:{source}", "{point}"]
             all_candidates.append(Candidate(name, mount))
+        for name, command in (one.split("=", 1) for one in asked.command):
+            all_candidates.append(Candidate(name, shlex.split(command)))
         tools = prepare(place)
         if asked.cpu is not None:
             os.sched_setaffinity(0, {asked.cpu})
