@@ -76,7 +76,8 @@ impl Server {
 
     pub(super) fn recall(&self, cx: &Context<'_>, cookie: Cookie) -> Result<Entry> {
         self.run(cx, |link| {
-            if !link.terms.profile.exportable {
+            // The cookie of a node that nobody holds is an id of the server's first life.
+            if !link.terms.profile.exportable || link.epoch > 1 {
                 return Err(Errno::ESTALE.into());
             }
             let name = WireName::new(b".").map_err(|_| Fault::Errno(Errno::EINVAL))?;
