@@ -135,6 +135,9 @@ fn a_connection_that_ends_before_init_is_an_error() {
     let mount = mount_of(&Arc::new(Tiny::new()));
     let error = Session::over(mount, ours, &FuseOptions::default()).unwrap_err();
     assert!(matches!(error, MountError::Handshake { .. }), "{error}");
+    // It is no kernel that has gone.
+    let text = "the core and filo cannot agree: the connection ended before INIT";
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]

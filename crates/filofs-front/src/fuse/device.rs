@@ -48,6 +48,11 @@ impl Device {
         Device { fd, is_socket }
     }
 
+    /// Who is at the other end, for a person.
+    pub(super) const fn peer(&self) -> &'static str {
+        if self.is_socket { "the core" } else { "the kernel" }
+    }
+
     /// The longest message in bytes that can be sent whole, at most `wanted`: a socket sends a
     /// message only if its buffer has room for all of it.
     pub(super) fn max_message(&self, wanted: u32) -> u32 {

@@ -64,8 +64,10 @@ pub enum MountError {
         /// As it was given.
         path: PathBuf,
     },
-    /// The kernel and we could not agree.
+    /// The kernel, or the core at the other end of a socket, and we could not agree.
     Handshake {
+        /// Who it is.
+        peer: &'static str,
         /// About what.
         why: String,
     },
@@ -182,7 +184,9 @@ impl fmt::Display for MountError {
             MountError::Descriptor { path } => {
                 write!(f, "{} is not an open FUSE descriptor", path.display())
             }
-            MountError::Handshake { why } => write!(f, "the kernel and filo cannot agree: {why}"),
+            MountError::Handshake { peer, why } => {
+                write!(f, "{peer} and filo cannot agree: {why}")
+            }
             MountError::FileSystem { errno } => write!(f, "the file system refused: {errno}"),
             MountError::System { what, errno } => write!(f, "cannot {what}: {errno}"),
         }

@@ -290,7 +290,7 @@ fn handshake(
     dispatch: &Dispatch,
     options: &FuseOptions,
 ) -> Result<usize, MountError> {
-    let no = |why: String| Err(MountError::Handshake { why });
+    let no = |why: String| Err(MountError::Handshake { peer: device.peer(), why });
     let profile = dispatch.ledger.mount().profile();
     let mut buffer = Buffer::new(Terms::PAYLOAD_MIN);
     loop {
