@@ -65,6 +65,9 @@ pub(super) fn take_back(connection: &Connection, asked: &Asked, body: &[u8]) {
             named.for_each(|(entry, _)| give_back(&entry));
         }
         Opcode::Setlk | Opcode::Setlkw => {
+            // An earlier lock of the same owner in that range goes with it: GETLK tells nobody of
+            // locks of their own, so what was there is not known. Better the loss of a lock to
+            // whoever was interrupted than one that nobody knows of and that keeps others out.
             if let Some(mut arg) = asked.lock.filter(|arg| arg.lk.kind != FileLock::UNLOCK) {
                 arg.lk.kind = FileLock::UNLOCK;
                 let operation = Operation::Setlk { arg };

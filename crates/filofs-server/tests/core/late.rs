@@ -2,8 +2,11 @@
 //! read.
 
 use crate::script::{Asked, DIR, FILE, Played, Said, Script, cx, entry};
-use filofs::{Cancel, Context, Errno, FileSystem, MakeHow, Name, OpenFlags, OpenHow};
-use filofs_wire::abi::{Opcode, OpenOut, ReleaseIn};
+use filofs::{
+    Cancel, Context, Errno, FileSystem, Lock, LockKind, LockOwner, MakeHow, Name, OpenFlags,
+    OpenHow, Pid,
+};
+use filofs_wire::abi::{FileLock, LkIn, Opcode, OpenOut, ReleaseIn};
 use filofs_wire::reply::CreateOut;
 use std::sync::{Arc, Barrier};
 use zerocopy::{FromBytes, IntoBytes};
@@ -78,6 +81,29 @@ fn a_late_create_is_closed_and_given_back() {
     assert_eq!(played.wire.wait_for(Opcode::Forget).nodeid, 500);
     assert_eq!(releases(&played.wire.asked()), [(500, 77)]);
     assert_eq!(played.kernel.lies(), 0);
+}
+
+#[test]
+fn a_lock_is_given_back_only_if_it_was_granted_late() {
+    // C.3
+    let held = Lock { kind: LockKind::Exclusive, start: 5, end: 14, pid: Pid(0) };
+    for (late, given_back) in [(Said::ok(), true), (Said::no(Errno::EINTR), false)] {
+        let played = Script::new().on(Opcode::Setlkw, |_, _| Said::Nothing).running();
+        let node = played.node("f");
+        let open = played.open(&node, OpenFlags::RDWR).unwrap();
+        given_up(&played, Opcode::Setlkw, late, |cx| {
+            played.mount.setlk(cx, &node, &open, LockOwner(8), held, true)
+        });
+        // Answered after the late answer was read.
+        played.mount.statfs(&cx(), played.mount.root()).unwrap();
+        if given_back {
+            let asked = played.wire.wait_for(Opcode::Setlk);
+            let LkIn { owner, lk, .. } = LkIn::read_from_bytes(&asked.body).unwrap();
+            assert_eq!((owner, lk.kind, lk.start, lk.end), (8, FileLock::UNLOCK, 5, 14));
+        }
+        assert_eq!(played.wire.count(Opcode::Setlk), usize::from(given_back));
+        assert_eq!(played.kernel.lies(), 0);
+    }
 }
 
 #[test]
