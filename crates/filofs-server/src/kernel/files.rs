@@ -35,6 +35,8 @@ pub(super) struct RemoteOpen {
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     epoch: u64,
+    /// The server's id of the node it was opened at.
+    nodeid: u64,
     /// What the server calls it; `None` where it has no opens.
     id: Option<u64>,
 }
@@ -81,8 +83,8 @@ impl Server {
         }
         let out = self.open_again(link, cx, remote, id, wire_flags, kill_priv)?;
         Ok(match out {
-            Some(out) => self.opened(link, remote, flags, &out),
-            None => Self::opened_without(link, remote, flags),
+            Some(out) => self.opened(link, remote, id, flags, &out),
+            None => Self::opened_without(link, remote, id, flags),
         })
     }
 
@@ -118,10 +120,11 @@ impl Server {
         &self,
         link: &Link,
         remote: &Arc<Remote>,
+        nodeid: u64,
         flags: OpenFlags,
         out: &OpenOut,
     ) -> Opened {
-        let bound = Bound { epoch: link.epoch, id: Some(out.open_id) };
+        let bound = Bound { epoch: link.epoch, nodeid, id: Some(out.open_id) };
         let flags = flags.without(OpenFlags::TRUNC).without(OpenFlags::EXCL);
         let state = RemoteOpen::new(remote, flags, bound);
         let mut said = told::opened(out.open_flags);
@@ -131,8 +134,8 @@ impl Server {
         Opened { state: Some(Arc::new(state)), flags: said }
     }
 
-    fn opened_without(link: &Link, remote: &Arc<Remote>, flags: OpenFlags) -> Opened {
-        let bound = Bound { epoch: link.epoch, id: None };
+    fn opened_without(link: &Link, remote: &Arc<Remote>, nodeid: u64, flags: OpenFlags) -> Opened {
+        let bound = Bound { epoch: link.epoch, nodeid, id: None };
         let state = RemoteOpen::new(remote, flags, bound);
         Opened { state: Some(Arc::new(state)), ..Opened::default() }
     }
@@ -172,7 +175,7 @@ impl Server {
             }
             return Ok(earlier);
         }
-        *bound = Bound { epoch: link.epoch, id: again.map(|out| out.open_id) };
+        *bound = Bound { epoch: link.epoch, nodeid: id, id: again.map(|out| out.open_id) };
         Ok(bound.id.unwrap_or(0))
     }
 
@@ -212,7 +215,6 @@ impl Server {
             let Some(open_id) = bound.id.filter(|_| bound.epoch == link.epoch) else {
                 return Ok(());
             };
-            let id = self.id(link, cx, node)?;
             let mut release_flags = ReleaseFlags::empty();
             release_flags.set(ReleaseFlags::FLOCK_UNLOCK, how.owner.is_some());
             let arg = ReleaseIn {
@@ -226,7 +228,8 @@ impl Server {
             } else {
                 Operation::Release { arg }
             };
-            self.own(link, &patient(cx), id, &operation)
+            // As it was opened: what has become of the node since must not keep it open.
+            self.own(link, &patient(cx), bound.nodeid, &operation)
         })
     }
 

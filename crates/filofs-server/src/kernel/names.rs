@@ -265,7 +265,7 @@ impl Server {
         match self.vet(link, &out.entry, place, Some(Kind::Regular), since) {
             Ok(entry) => {
                 let remote = Self::remote_of(&entry)?;
-                let opened = self.opened(link, &remote, how.flags, &out.open);
+                let opened = self.opened(link, &remote, out.entry.nodeid, how.flags, &out.open);
                 Ok(Created { entry, opened })
             }
             Err(wrong) => {

@@ -236,6 +236,7 @@ fn an_id_of_another_generation_is_another_file() {
     assert_eq!(p.pread(fd, &mut bytes, 0).unwrap_err(), Errno::ESTALE);
     ground.middle.be_honest();
     assert_eq!(p.close(fd), Err(Errno::ESTALE));
+    assert_eq!(ground.middle.count(Opcode::Release), 1, "but closed");
     drop(p);
     ground.end();
 }
