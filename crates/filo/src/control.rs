@@ -3,6 +3,7 @@
 //! One Unix socket for each mount, in a directory of the user's own, mode 0600. A client writes
 //! one line, `{"verb":"status","version":1}`, and gets one line of JSON back.
 
+use crate::crowd;
 use crate::exit::{Exit, Failure};
 use filofs::{Fact, FileSystem, Mount, MountState, Op};
 use rustix::fs::Mode;
@@ -21,7 +22,7 @@ const VERSION: u32 = 1;
 /// A line longer than this is nothing a client or a server of ours writes.
 const LONGEST_LINE: u64 = 64 * 1024;
 /// How long either side waits for the other.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What one mount says of itself. Keys are only ever added.
 #[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,8 @@ pub(crate) struct Status {
     pub(crate) stack: String,
     /// The server's process, 0 when it is gone.
     pub(crate) pid: u32,
-    /// `mounting`, `running`, `dying`; `dead` when the server is gone and the mount is not.
+    /// `mounting`, `running`, `dying`; `dead` when the server is gone and the mount is not;
+    /// `silent` when it is there and does not answer.
     pub(crate) state: String,
     /// Its device number, as `0:45`: what tells mounts at one place from each other. Empty where
     /// somebody else mounted it.
@@ -172,25 +174,25 @@ fn answer(mut client: UnixStream, status: impl Fn() -> Status) -> std::io::Resul
     client.write_all(b"\n")
 }
 
-/// What the mounts of this user say of themselves. The sockets of servers that are gone are
-/// taken away.
+/// What the mounts of this user say of themselves; those that say nothing in time are left out.
+/// The sockets of servers that are gone are taken away.
 pub(crate) fn all() -> Result<Vec<Status>, Failure> {
-    let directory = directory(false)?;
-    let mut found = Vec::new();
-    for file in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
-        let path = file.path();
-        if path.extension().is_some_and(|e| e == "sock") {
-            match ask(&path) {
-                Ok(status) => found.push(status),
-                Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-                    let _ = std::fs::remove_file(&path);
-                }
-                Err(_) => {}
-            }
-        }
-    }
+    let files = std::fs::read_dir(directory(false)?).into_iter().flatten().flatten();
+    let paths = files.map(|file| file.path());
+    let sockets = paths.filter(|path| path.extension().is_some_and(|e| e == "sock")).collect();
+    let answers = crowd::ask(sockets, PATIENCE, status);
+    let mut found: Vec<Status> = answers.into_iter().flatten().flatten().collect();
     found.sort_by(|a, b| a.mountpoint.cmp(&b.mountpoint));
     Ok(found)
+}
+
+/// What the server at that socket says, if there is one and it answers.
+fn status(path: PathBuf) -> Option<Status> {
+    let answer = ask(&path);
+    if answer.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
+        let _ = std::fs::remove_file(&path);
+    }
+    answer.ok()
 }
 
 fn ask(path: &Path) -> std::io::Result<Status> {

@@ -2,8 +2,9 @@
 
 use crate::cli::ListArgs;
 use crate::control::{self, Status};
+use crate::crowd;
 use crate::exit::Failure;
-use crate::mounts;
+use crate::mounts::{self, Mounted};
 use crate::out::say;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -62,30 +63,39 @@ fn one_line(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// Those whose server answers, and those in the mount table that have none.
+/// Those whose server answers, and those in the mount table that have none or a silent one.
 fn all() -> Result<Vec<Status>, Failure> {
     let mut all = control::all()?;
-    for mounted in mounts::all() {
-        let known = all.iter().any(|s| mounted.is_served_by(s));
-        if mounted.is_ours() && !known && is_dead(&mounted.mountpoint) {
-            all.push(Status {
-                mountpoint: mounted.mountpoint,
-                stack: mounted.source,
-                pid: 0,
-                state: "dead".into(),
-                device: mounted.device,
-                counters: BTreeMap::new(),
-                servers: Vec::new(),
-            });
-        }
+    let others: Vec<Mounted> = mounts::all()
+        .into_iter()
+        .filter(|mounted| mounted.is_ours() && !all.iter().any(|s| mounted.is_served_by(s)))
+        .collect();
+    let places = others.iter().map(|mounted| mounted.mountpoint.clone()).collect();
+    let are_dead = crowd::ask(places, control::PATIENCE, is_dead);
+    for (mounted, is_dead) in others.into_iter().zip(are_dead) {
+        let state = match is_dead {
+            Some(true) => "dead",
+            // Somebody else's, or made this moment.
+            Some(false) => continue,
+            None => "silent",
+        };
+        all.push(Status {
+            mountpoint: mounted.mountpoint,
+            stack: mounted.source,
+            pid: 0,
+            state: state.into(),
+            device: mounted.device,
+            counters: BTreeMap::new(),
+            servers: Vec::new(),
+        });
     }
     all.sort_by(|a, b| a.mountpoint.cmp(&b.mountpoint));
     Ok(all)
 }
 
 /// Whether the server of a mount is gone. The kernel never answers statfs(2) from a cache; without
-/// a server it answers at once.
-fn is_dead(mountpoint: &str) -> bool {
+/// a server it answers at once, and with one that does not answer it waits.
+fn is_dead(mountpoint: String) -> bool {
     rustix::fs::statfs(mountpoint).err() == Some(rustix::io::Errno::NOTCONN)
 }
 

@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod control;
+mod crowd;
 mod daemon;
 mod exit;
 mod explain;

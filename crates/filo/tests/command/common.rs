@@ -121,7 +121,7 @@ pub(crate) fn server_of(path: &Path) -> Option<u32> {
     let output = filo(&["list", "--json"]);
     let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let mount = list.as_array()?.iter().find(|m| m["mountpoint"] == *path.to_string_lossy())?;
-    u32::try_from(mount["pid"].as_u64()?).ok()
+    u32::try_from(mount["pid"].as_u64()?).ok().filter(|pid| *pid != 0)
 }
 
 /// Whether it runs. One that has ended and that nobody has waited for yet has no words.

@@ -160,6 +160,46 @@ fn a_killed_server_leaves_a_mount_that_is_shown_as_dead_and_can_be_taken_away() 
     assert!(!is_mounted(&at));
 }
 
+/// Stopped processes; they go on with the value.
+struct Stopped(Vec<u32>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|pid| signal(*pid, Signal::CONT));
+    }
+}
+
+#[test]
+fn stopped_servers_hold_the_list_up_for_one_patience_and_not_for_ever() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let all: Vec<_> = (0..6).map(|number| place.dir(&format!("mnt{number}"))).collect();
+    for at in &all {
+        assert!(filo(&["mount", "mem:", at.to_str().unwrap()]).status.success());
+    }
+    let stopped = &all[1..];
+    let stopped_pids = Stopped(stopped.iter().map(|at| server_of(at).unwrap()).collect());
+    stopped_pids.0.iter().for_each(|pid| signal(*pid, Signal::STOP));
+    // Not for ever, whatever becomes of the rest.
+    let (told, tells) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(filo(&["list", "-v"])));
+    let output = tells.recv_timeout(std::time::Duration::from_secs(60));
+    let text = String::from_utf8(output.expect("it ends").stdout).unwrap();
+    let state_of = |at: &Path| {
+        let line = text.lines().find(|line| line.starts_with(at.to_str().unwrap())).unwrap();
+        line.split_whitespace().nth(2).unwrap().to_owned()
+    };
+    assert!(stopped.iter().all(|at| state_of(at) == "silent"), "{text}");
+    eventually("the one that runs is listed as ever", || server_of(&all[0]).is_some());
+    drop(stopped_pids);
+    for at in &all {
+        eventually("it is served again", || server_of(at).is_some());
+        assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
+    }
+}
+
 #[test]
 fn layers_go_over_a_directory_in_place() {
     if !can_mount() {
