@@ -2,6 +2,7 @@
 
 use super::host::{hold, stat};
 use super::inode::Identity;
+use super::inodes::Recalled;
 use super::sys::HostHandle;
 use super::{Dir, inode, sys};
 use filofs::{Cookie, Entry, Errno, FileHandle, Kind, Node, Result};
@@ -51,29 +52,36 @@ impl Dir {
             Errno::EINVAL | Errno::ENOENT => Errno::ESTALE,
             other => other,
         })?;
-        self.found(fd, None)
+        self.found(fd, None, (handle, mount))
     }
 
     pub(super) fn do_recall(&self, cookie: Cookie) -> Result<Entry> {
-        if let Some(inode) = self.host.find_cookie(cookie) {
-            let stat = stat(self.host.descriptor(&inode)?)?;
-            // Whoever still used it would not have to ask: the file is gone, even if its release
-            // and its forgetting are still under way.
-            if stat.stx_nlink == 0 {
-                return Err(Errno::ESTALE);
+        let known = match self.host.inodes.recall(cookie).ok_or(Errno::ESTALE)? {
+            Recalled::Alive(inode) => {
+                let stat = stat(self.host.descriptor(&inode)?)?;
+                // Whoever still used it would not have to ask: the file is gone, even if its
+                // release and its forgetting are still under way.
+                if stat.stx_nlink == 0 {
+                    return Err(Errno::ESTALE);
+                }
+                return self.host.entry(inode, &stat);
             }
-            return self.host.entry(inode, &stat);
-        }
-        let known = self.host.inodes.remembered(cookie).ok_or(Errno::ESTALE)?;
+            Recalled::Remembered(known) => known,
+        };
         let (handle, mount) = &known.handle;
         let fd = self.host.open_handle(handle, *mount)?;
         if !Identity::of(&stat(&fd)?)?.agrees(&known.identity) {
             return Err(Errno::ESTALE);
         }
-        self.found(fd, Some(cookie))
+        self.found(fd, Some(cookie), known.handle.clone())
     }
 
-    fn found(&self, fd: OwnedFd, cookie: Option<Cookie>) -> Result<Entry> {
+    fn found(
+        &self,
+        fd: OwnedFd,
+        cookie: Option<Cookie>,
+        handle: (HostHandle, i32),
+    ) -> Result<Entry> {
         let stat = stat(&fd)?;
         let identity = Identity::of(&stat)?;
         let fd = Arc::new(fd);
@@ -82,7 +90,7 @@ impl Dir {
         } else if stat.stx_nlink == 0 {
             return Err(Errno::ESTALE);
         }
-        let (inode, _) = self.host.inodes.meet(identity, cookie, &self.host.me, None);
+        let (inode, _) = self.host.inodes.meet(identity, cookie, &self.host.me, None, Some(handle));
         hold(&inode, sys::duplicate(&fd)?);
         self.host.entry(inode, &stat)
     }

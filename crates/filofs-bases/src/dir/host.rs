@@ -7,9 +7,7 @@ use super::inodes::Inodes;
 use super::rights::Rights;
 use super::sys::{self, HostHandle};
 use super::up;
-use filofs::{
-    Attr, Cookie, Device, Entry, Errno, Generation, Gid, Kind, Name, Result, Time, Uid, locked,
-};
+use filofs::{Attr, Device, Entry, Errno, Generation, Gid, Kind, Name, Result, Time, Uid, locked};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
 use std::collections::HashMap;
@@ -89,7 +87,7 @@ impl Host {
         place: Option<(&Arc<Inode>, Name<'_>)>,
     ) -> Result<Arc<Inode>> {
         let identity = Identity::of(stat)?;
-        let (inode, new) = self.inodes.meet(identity, None, &self.me, place);
+        let (inode, new) = self.inodes.meet(identity, None, &self.me, place, None);
         if let Some((parent, name)) = place
             && !new
         {
@@ -297,11 +295,6 @@ impl Host {
             Ok(stat) => Identity::of(&stat).is_ok_and(|found| inode.identity.agrees(&found)),
             Err(errno) => errno != rustix::io::Errno::NOENT,
         }
-    }
-
-    /// A cookie of this mount, never 0, as it comes from outside.
-    pub(super) fn find_cookie(&self, cookie: Cookie) -> Option<Arc<Inode>> {
-        self.inodes.find_cookie(cookie)
     }
 }
 

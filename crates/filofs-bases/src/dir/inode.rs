@@ -88,6 +88,11 @@ impl Identity {
         };
         self.key() == other.key() && self.kind == other.kind && born
     }
+
+    /// Whether both are one file, beyond doubt.
+    pub(super) fn is_surely(&self, other: &Identity) -> bool {
+        self.born.is_some() && self == other
+    }
 }
 
 impl Inode {

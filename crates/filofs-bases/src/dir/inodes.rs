@@ -1,7 +1,6 @@
 //! `Inodes`: the live inodes of a mount by what they are, and the cookies of earlier ones.
 //!
-//! Lock order: a shard of `alive`, then `memory`; both are leaves otherwise. No inode is dropped
-//! under them.
+//! Lock order: a shard of `alive`, one of `cookies`, `memory`. No inode is dropped under them.
 
 use super::host::Host;
 use super::inode::{Identity, Inode, Place};
@@ -14,14 +13,25 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 pub(super) struct Inodes {
     next: AtomicU64,
     /// By device and inode number.
-    alive: [Mutex<Shard<(u64, u64)>>; SHARDS],
-    cookies: [Mutex<Shard<Cookie>>; SHARDS],
+    alive: [Mutex<HashMap<(u64, u64), Alive>>; SHARDS],
+    cookies: [Mutex<HashMap<Cookie, Weak<Inode>>>; SHARDS],
     memory: Mutex<Memory>,
 }
 
-type Shard<K> = HashMap<K, Weak<Inode>>;
+/// An inode that lives, or is just going and not remembered yet.
+struct Alive {
+    inode: Weak<Inode>,
+    cookie: Cookie,
+    identity: Identity,
+}
 
 const SHARDS: usize = 64;
+
+/// What a cookie leads to.
+pub(super) enum Recalled {
+    Alive(Arc<Inode>),
+    Remembered(Box<Remembered>),
+}
 
 /// What is still known of an inode that was given back.
 #[derive(Clone)]
@@ -59,49 +69,75 @@ impl Inodes {
     }
 
     /// The live inode of that identity, or a new one; and whether it is new. A new one gets the
-    /// cookie `wish`, or the one it had when it was last alive, or the next.
+    /// cookie `wish`, or the one it had when it was last alive, or the next. It is found again by
+    /// `place` or `handle`.
     pub(super) fn meet(
         &self,
         identity: Identity,
         wish: Option<Cookie>,
         home: &Weak<Host>,
         place: Option<(&Arc<Inode>, Name<'_>)>,
+        handle: Option<(HostHandle, i32)>,
     ) -> (Arc<Inode>, bool) {
         let known; // dropped after the shard is unlocked
         let mut alive = self.shard(identity.key());
-        known = alive.get(&identity.key()).and_then(Weak::upgrade);
+        let found = alive.get(&identity.key());
+        known = found.and_then(|alive| alive.inode.upgrade());
         if let Some(inode) = &known
             && (inode.identity.agrees(&identity) || inode.is_held())
         {
             // A file that is held by a descriptor keeps its number to itself.
             return (inode.clone(), false);
         }
+        let going = found.filter(|alive| known.is_none() && alive.identity.is_surely(&identity));
         let cookie = wish
-            .or_else(|| locked(&self.memory).take(&identity))
+            .or_else(|| going.map(|alive| alive.cookie))
+            .or_else(|| locked(&self.memory).cookie_of(&identity))
             .unwrap_or_else(|| Cookie(self.next.fetch_add(1, Ordering::Relaxed)));
         let place =
             place.map(|(parent, name)| Place { parent: parent.clone(), name: name.bytes().into() });
         let inode = Arc::new(Inode::new(cookie, identity, home.clone(), place));
-        alive.insert(identity.key(), Arc::downgrade(&inode));
-        drop(alive);
+        // From now on others find it, before it has a descriptor.
+        if handle.is_some() {
+            let _ = inode.handle.set(handle);
+        }
+        let now = Alive { inode: Arc::downgrade(&inode), cookie, identity };
+        alive.insert(identity.key(), now);
+        // In this order the cookie leads somewhere all the time.
         locked(self.cookie_shard(cookie)).insert(cookie, Arc::downgrade(&inode));
+        locked(&self.memory).take(cookie);
+        drop(alive);
         (inode, true)
     }
 
     /// The live inode of that identity, if there is one.
     pub(super) fn find(&self, identity: &Identity) -> Option<Arc<Inode>> {
-        let inode = self.shard(identity.key()).get(&identity.key()).and_then(Weak::upgrade)?;
+        let inode = self.shard(identity.key()).get(&identity.key())?.inode.upgrade()?;
         inode.identity.agrees(identity).then_some(inode)
     }
 
-    /// The live inode of that cookie.
-    pub(super) fn find_cookie(&self, cookie: Cookie) -> Option<Arc<Inode>> {
-        locked(self.cookie_shard(cookie)).get(&cookie).and_then(Weak::upgrade)
-    }
-
-    /// What is remembered of a cookie.
-    pub(super) fn remembered(&self, cookie: Cookie) -> Option<Remembered> {
-        locked(&self.memory).known.get(&cookie).cloned()
+    /// What is known of a cookie: its live inode, or what is remembered of it.
+    pub(super) fn recall(&self, cookie: Cookie) -> Option<Recalled> {
+        /// How often to look for what is about to be remembered.
+        const LOOKS: u32 = 100_000;
+        for _ in 0..LOOKS {
+            let alive; // dropped after the shard is unlocked
+            let cookies = locked(self.cookie_shard(cookie));
+            let found = cookies.get(&cookie);
+            alive = found.and_then(Weak::upgrade);
+            if let Some(inode) = alive {
+                return Some(Recalled::Alive(inode));
+            }
+            // Under the lock: what is not here is there.
+            if let Some(remembered) = locked(&self.memory).known.get(&cookie) {
+                return Some(Recalled::Remembered(Box::new(remembered.clone())));
+            }
+            found?;
+            drop(cookies);
+            // Whoever drops it is about to remember it, which takes two system calls at most.
+            std::thread::yield_now();
+        }
+        None
     }
 
     /// The inode is going: takes it out and remembers it.
@@ -112,7 +148,7 @@ impl Inodes {
         {
             let mut alive = self.shard(inode.identity.key());
             let key = inode.identity.key();
-            if alive.get(&key).is_some_and(|weak| weak.as_ptr() == &raw const *inode) {
+            if alive.get(&key).is_some_and(|a| a.inode.as_ptr() == &raw const *inode) {
                 alive.remove(&key);
                 if let Some(handle) = handle {
                     locked(&self.memory).put(inode.cookie, inode.identity, handle);
@@ -127,30 +163,32 @@ impl Inodes {
     }
 
     #[allow(clippy::indexing_slicing)] // the index is a remainder
-    fn shard(&self, key: (u64, u64)) -> MutexGuard<'_, Shard<(u64, u64)>> {
+    fn shard(&self, key: (u64, u64)) -> MutexGuard<'_, HashMap<(u64, u64), Alive>> {
         let mixed = (key.0 ^ key.1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
         locked(&self.alive[mixed as usize % SHARDS])
     }
 
     #[allow(clippy::indexing_slicing)] // the index is a remainder
-    fn cookie_shard(&self, cookie: Cookie) -> &Mutex<Shard<Cookie>> {
+    fn cookie_shard(&self, cookie: Cookie) -> &Mutex<HashMap<Cookie, Weak<Inode>>> {
         &self.cookies[cookie.0 as usize % SHARDS]
     }
 }
 
 impl Memory {
     /// The cookie that a file had, if it is surely the same file: then it is its cookie again.
-    fn take(&mut self, identity: &Identity) -> Option<Cookie> {
+    fn cookie_of(&self, identity: &Identity) -> Option<Cookie> {
         let cookie = *self.keys.get(&identity.key())?;
-        let same = self
-            .known
-            .get(&cookie)
-            .is_some_and(|r| identity.born.is_some() && r.identity == *identity);
-        if same {
-            self.keys.remove(&identity.key());
-            self.known.remove(&cookie);
-        }
+        let same = self.known.get(&cookie).is_some_and(|r| r.identity.is_surely(identity));
         same.then_some(cookie)
+    }
+
+    /// What had that cookie lives again.
+    fn take(&mut self, cookie: Cookie) {
+        if let Some(old) = self.known.remove(&cookie)
+            && self.keys.get(&old.identity.key()) == Some(&cookie)
+        {
+            self.keys.remove(&old.identity.key());
+        }
     }
 
     fn put(&mut self, cookie: Cookie, identity: Identity, handle: (HostHandle, i32)) {
@@ -161,11 +199,8 @@ impl Memory {
         self.order.push_back((turn, cookie));
         while self.known.len() > self.most || self.order.len() > 2 * self.most {
             let Some((turn, cookie)) = self.order.pop_front() else { return };
-            if self.known.get(&cookie).is_some_and(|r| r.turn == turn)
-                && let Some(old) = self.known.remove(&cookie)
-                && self.keys.get(&old.identity.key()) == Some(&cookie)
-            {
-                self.keys.remove(&old.identity.key());
+            if self.known.get(&cookie).is_some_and(|r| r.turn == turn) {
+                self.take(cookie);
             }
         }
     }

@@ -126,7 +126,7 @@ impl Dir {
         };
         let host = Arc::new_cyclic(|me| Host::new(me.clone(), proc, &settings));
         host.keep_mount(&root, &identity);
-        let (inode, _) = host.inodes.meet(identity, Some(ROOT), &host.me, None);
+        let (inode, _) = host.inodes.meet(identity, Some(ROOT), &host.me, None, None);
         *locked(&inode.slot) = Some(Cached { fd: Arc::new(root), place: None });
         let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(Dir { host, root: inode, sync, path: clean(&shown), locks: LockTable::new() })

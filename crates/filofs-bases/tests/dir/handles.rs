@@ -179,3 +179,27 @@ fn a_new_file_with_an_old_number_is_another_node() {
     assert_ne!(new.cookie, old.cookie());
     assert_eq!(g.dir.getattr(&root(), &old, None).unwrap_err(), Errno::ESTALE);
 }
+
+#[test]
+fn a_cookie_stays_the_files_while_it_comes_and_goes() {
+    const ROUNDS: u32 = 3_000;
+    let g = Ground::new();
+    if !has_handles(&g, "a_cookie_stays_the_files_while_it_comes_and_goes") {
+        return;
+    }
+    fs::write(g.at("f"), "x").unwrap();
+    let top = g.root();
+    let cookie = g.lookup(&top, "f").unwrap().cookie;
+    // Each gives the file back as soon as it has it, so that it goes while another looks it up.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for round in 0..ROUNDS {
+                    assert_eq!(g.lookup(&top, "f").unwrap().cookie, cookie, "round {round}");
+                    let recalled = g.dir.recall(&root(), cookie);
+                    assert_eq!(recalled.unwrap().cookie, cookie, "round {round}");
+                }
+            });
+        }
+    });
+}
