@@ -180,17 +180,17 @@ pub(crate) fn all() -> Result<Vec<Status>, Failure> {
     let files = std::fs::read_dir(directory(false)?).into_iter().flatten().flatten();
     let paths = files.map(|file| file.path());
     let sockets = paths.filter(|path| path.extension().is_some_and(|e| e == "sock")).collect();
-    let answers = crowd::ask(sockets, PATIENCE, status);
+    let answers = crowd::ask(sockets, PATIENCE, |path: PathBuf| status(&path));
     let mut found: Vec<Status> = answers.into_iter().flatten().flatten().collect();
     found.sort_by(|a, b| a.mountpoint.cmp(&b.mountpoint));
     Ok(found)
 }
 
 /// What the server at that socket says, if there is one and it answers.
-fn status(path: PathBuf) -> Option<Status> {
-    let answer = ask(&path);
+fn status(path: &Path) -> Option<Status> {
+    let answer = ask(path);
     if answer.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
-        let _ = std::fs::remove_file(&path);
+        let _ = std::fs::remove_file(path);
     }
     answer.ok()
 }

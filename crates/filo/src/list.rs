@@ -71,7 +71,7 @@ fn all() -> Result<Vec<Status>, Failure> {
         .filter(|mounted| mounted.is_ours() && !all.iter().any(|s| mounted.is_served_by(s)))
         .collect();
     let places = others.iter().map(|mounted| mounted.mountpoint.clone()).collect();
-    let are_dead = crowd::ask(places, control::PATIENCE, is_dead);
+    let are_dead = crowd::ask(places, control::PATIENCE, |place: String| is_dead(&place));
     for (mounted, is_dead) in others.into_iter().zip(are_dead) {
         let state = match is_dead {
             Some(true) => "dead",
@@ -95,7 +95,7 @@ fn all() -> Result<Vec<Status>, Failure> {
 
 /// Whether the server of a mount is gone. The kernel never answers statfs(2) from a cache; without
 /// a server it answers at once, and with one that does not answer it waits.
-fn is_dead(mountpoint: String) -> bool {
+fn is_dead(mountpoint: &str) -> bool {
     rustix::fs::statfs(mountpoint).err() == Some(rustix::io::Errno::NOTCONN)
 }
 

@@ -78,6 +78,21 @@ fn another_filo_starts_it() {
 }
 
 #[test]
+fn a_flock_is_free_as_soon_as_its_file_is_closed() {
+    // close(2) does not wait for the RELEASE with which the lock goes.
+    if !can_mount() || !able("python3", Path::new("/usr/bin/python3").exists()) {
+        return;
+    }
+    // Of a server that is not started again: the locks of others are kept by the kernel.
+    let base = format!("server:{FILO} serve mem:,on_exit=fail");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command/flock.py");
+    for layer in ["null", "fault:op=release,times=0,delay_ms=3"] {
+        let output = filo(&["run", &base, layer, "--", "python3", script, "f", "200"]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{layer}: {output:?}");
+    }
+}
+
+#[test]
 fn each_mount_at_a_socket_has_a_stack_of_its_own() {
     if !can_mount() {
         return;

@@ -1,9 +1,11 @@
 //! A server that waits for cores to connect.
 
-use crate::core::{Core, FOREVER, LONGEST};
+use crate::core::{Core, FOREVER, Heard, LONGEST};
 use crate::toy::Toy;
+use filofs::{Attr, Context, Entry, FileSystem, Upward};
 use filofs_server::serve::{Listening, ServeError, Server};
 use filofs_wire::abi::{EXTENSION_VERSION, GetattrIn, InitIn, ROOT_ID};
+use filofs_wire::incoming::Call;
 use filofs_wire::request::Operation;
 use rustix::fd::OwnedFd;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -12,7 +14,7 @@ use rustix::net::{
 };
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -113,12 +115,47 @@ fn a_stop_asks_cores_to_unmount() {
     let mut core = core(&place);
     let stops = listening.clone();
     let stop = thread::spawn(move || stops.stop(false));
+    is_asked_to_unmount(&mut core);
+    stop.join().unwrap();
+    drop(core);
+    wait(&listening);
+}
+
+fn is_asked_to_unmount(core: &mut Core) {
     match core.hear() {
-        Some(crate::core::Heard::Call(Some(id), filofs_wire::incoming::Call::Unmount)) => {
-            core.respond(id, 0, b"");
-        }
+        Some(Heard::Call(Some(id), Call::Unmount)) => core.respond(id, 0, b""),
         other => panic!("{other:?}"),
     }
+}
+
+/// A file system that begins when it is told to.
+struct Slow(Mutex<mpsc::Receiver<()>>);
+
+impl FileSystem for Slow {
+    fn root(&self, _: &Context<'_>) -> filofs::Result<Entry> {
+        Ok(Entry::new(Attr::directory(1)))
+    }
+
+    fn connect(&self, _: &Upward) {
+        let _ = self.0.lock().unwrap().recv_timeout(FOREVER);
+    }
+}
+
+#[test]
+fn a_stop_asks_a_core_that_has_been_answered_and_is_no_session_yet() {
+    // A65
+    let place = Place::new();
+    let (goes, waits) = mpsc::channel();
+    let mut slow = Some(Slow(Mutex::new(waits)));
+    let make = move || slow.take().ok_or(filofs::Errno::EIO);
+    let listening = Arc::new(Server::new().listen(&place.socket(), make).unwrap());
+    let mut core = core(&place);
+    let stops = listening.clone();
+    let stop = thread::spawn(move || stops.stop(false));
+    until("the stop has begun", || !place.socket().exists());
+    assert!(!core.has_word(), "it has not ended");
+    goes.send(()).unwrap();
+    is_asked_to_unmount(&mut core);
     stop.join().unwrap();
     drop(core);
     wait(&listening);
