@@ -18,10 +18,17 @@ pub fn no_operation_fails() {
     if !has_fuse() {
         return;
     }
-    let (seed, kills) = (seed(), kills());
     let inventory = Inventory::take();
-    let mut random = Random::new(seed);
     let mounted = Mounted::new(&settings(OnExit::Restart));
+    campaign("restart", mounted, kills(200), |_| {});
+    inventory.check();
+}
+
+/// Kills the server so often under load: no call fails and every byte is right. `after` each kill
+/// it may need somebody who starts it.
+pub fn campaign(what: &str, mounted: Mounted, kills: u64, after: impl Fn(&Mounted)) {
+    let seed = seed();
+    let mut random = Random::new(seed);
     let processes = (0..3).map(|number| Loader::process(&mounted, number, seed, false));
     let mut loaders: Vec<Loader> = processes.collect();
     loaders.extend((3..5).map(|number| Loader::thread(&mounted, number, seed, false)));
@@ -32,14 +39,17 @@ pub fn no_operation_fails() {
     while killed < kills {
         std::thread::sleep(Duration::from_micros(random.below(30_000)));
         let (before, starts) = (calls(&loaders), mounted.lives.starts());
+        mounted.note_place();
         mounted.lives.kill();
         let at = Instant::now();
         killed += 1;
+        after(&mounted);
         if random.below(6) == 0 && killed < kills {
             wait_until("it is started again", &[], || mounted.lives.starts() > starts);
             std::thread::sleep(Duration::from_micros(random.below(3_000)));
             mounted.lives.kill();
             killed += 1;
+            after(&mounted);
         }
         wait_moved(&mut loaders, &before, mounted.lives.pid());
         pauses.push(at.elapsed());
@@ -52,7 +62,7 @@ pub fn no_operation_fails() {
     let all: u64 = ended.iter().map(|ended| ended.calls).sum();
     pauses.sort();
     println!(
-        "restart: {killed} kills, {all} operations, {} errors, 0 hangs, pause p50 {:?} p99 {:?} \
+        "{what}: {killed} kills, {all} operations, {} errors, 0 hangs, pause p50 {:?} p99 {:?} \
          max {:?}, {:.1} s",
         failed.len(),
         pauses[pauses.len() / 2],
@@ -70,7 +80,6 @@ pub fn no_operation_fails() {
         assert_eq!(found, counted, "counted under a lock, {place}");
     }
     mounted.end();
-    inventory.check();
 }
 
 fn finish(mut loaders: Vec<Loader>) -> Vec<Ended> {
