@@ -7,6 +7,7 @@ use crate::mounted::Mounted;
 use crate::restart::campaign;
 use filofs::Errno;
 use filofs_server::kernel::Settings;
+use std::time::Duration;
 
 /// No call fails and every byte is right.
 pub fn no_operation_fails() {
@@ -16,9 +17,30 @@ pub fn no_operation_fails() {
     let inventory = Inventory::take();
     let deaths = Settings::DEATHS_MAX.to_string();
     let mounted = Mounted::listening(&[("on_exit", "restart"), ("deaths", &deaths)]);
-    campaign("listening", mounted, kills(50), |mounted| {
-        mounted.listener.as_ref().unwrap().again()
+    campaign("listening", mounted, kills(50), |mounted| mounted.listener.as_ref().unwrap().again());
+    inventory.check();
+}
+
+/// Who starts a server again takes a moment, and that is one death, however often it was tried.
+pub fn who_is_away_for_a_while_is_waited_for() {
+    if !has_fuse() {
+        return;
+    }
+    let inventory = Inventory::take();
+    let mounted = Mounted::listening(&[("on_exit", "restart")]);
+    let user = mounted.local.process();
+    user.write_file("/file", b"content").unwrap();
+    mounted.lives.kill();
+    let listener = mounted.listener.as_ref().unwrap();
+    listener.bury();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| user.read_file("/file"));
+        std::thread::sleep(Duration::from_millis(1500));
+        listener.again();
+        assert_eq!(waiting.join().unwrap().unwrap(), b"content");
     });
+    drop(user);
+    mounted.end();
     inventory.check();
 }
 

@@ -83,6 +83,7 @@ fn main() -> ExitCode {
         foreign::bindfs_in_the_background,
         foreign::unionfs,
         listening::no_operation_fails,
+        listening::who_is_away_for_a_while_is_waited_for,
         listening::the_mount_goes_if_nothing_is_said,
         last::the_mount_goes,
         last::the_mount_stays_and_all_fails,
