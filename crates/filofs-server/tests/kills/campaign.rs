@@ -48,6 +48,17 @@ pub enum Loader {
 impl Loader {
     /// A process on the mount. With `verified`, what it did must be in the source after a failure.
     pub fn process(mounted: &Mounted, number: u64, seed: u64, verified: bool) -> Loader {
+        Loader::program(LOAD, mounted, number, seed, verified)
+    }
+
+    /// A process on the mount that plays that role.
+    pub fn program(
+        role: &str,
+        mounted: &Mounted,
+        number: u64,
+        seed: u64,
+        verified: bool,
+    ) -> Loader {
         let name = format!("mounted/l{number}");
         let source = mounted.source.join(&name);
         std::fs::create_dir_all(&source).unwrap();
@@ -58,7 +69,7 @@ impl Loader {
         std::fs::write(&progress, 0_u64.to_le_bytes()).unwrap();
         let seed = seed.wrapping_mul(31).wrapping_add(number).to_string();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg(LOAD).arg(&directory).arg(seed).arg(&progress);
+        command.arg(role).arg(&directory).arg(seed).arg(&progress);
         command.arg(if verified { source } else { "-".into() });
         command.arg(mounted.by_name.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());

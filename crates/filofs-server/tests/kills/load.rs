@@ -437,6 +437,16 @@ fn difference(found: &[u8], expected: &[u8]) -> String {
     format!("{} bytes instead of {}, different from {at:?} on", found.len(), expected.len())
 }
 
+/// Becomes true when standard input ends.
+pub fn stop_with_input() -> &'static AtomicBool {
+    let stop: &'static AtomicBool = Box::leak(Box::default());
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        stop.store(true, Ordering::Relaxed);
+    });
+    stop
+}
+
 /// The load as a program: `DIRECTORY SEED PROGRESS SOURCE BY_NAME`, until standard input ends or a call
 /// fails. Its last line says how that was. With a SOURCE other than `-`, what was done must be
 /// found there after a failure.
@@ -444,11 +454,7 @@ pub fn program(words: &[String]) -> ExitCode {
     let [directory, seed, progress, source, by_name] = words else { return ExitCode::FAILURE };
     let user = Real(directory.clone());
     let progress = File::options().write(true).open(progress).unwrap();
-    let stop: &'static AtomicBool = Box::leak(Box::default());
-    std::thread::spawn(move || {
-        let _ = std::io::stdin().read(&mut [0]);
-        stop.store(true, Ordering::Relaxed);
-    });
+    let stop = stop_with_input();
     let mut load = Load::new(&user, seed.parse().unwrap(), by_name.parse().unwrap());
     let end = load.run(stop, |calls| {
         progress.write_all_at(&calls.to_le_bytes(), 0).unwrap();

@@ -15,6 +15,7 @@ mod last;
 mod listener;
 mod listening;
 mod load;
+mod mapped;
 mod mounted;
 mod random;
 mod restart;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         }
         Some(flood::SERVE) => return flood::serve(&words[2]),
         Some(listener::LISTEN) => return listener::serve(&words[2], &words[3]),
+        Some(mapped::MAP) => return mapped::program(&words[2..]),
         Some(load::LOAD) => return load::program(&words[2..]),
         _ => {}
     }
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         restart::what_kills_its_server_is_given_up_and_nobody_else,
         restart::who_dies_all_the_time_is_not_waited_for,
         restart::names_that_went_are_found_by_handle,
+        mapped::what_is_synced_is_there,
         foreign::bindfs_in_front,
         foreign::bindfs_in_the_background,
         foreign::unionfs,

@@ -24,17 +24,38 @@ pub fn no_operation_fails() {
     inventory.check();
 }
 
-/// Kills the server so often under load: no call fails and every byte is right. `after` each kill
-/// it may need somebody who starts it.
+/// Kills the server so often under a mixed load: no call fails and every byte is right. `after`
+/// each kill it may need somebody who starts it.
 pub fn campaign(what: &str, mounted: Mounted, kills: u64, after: impl Fn(&Mounted)) {
     let seed = seed();
-    let mut random = Random::new(seed);
     let processes = (0..3).map(|number| Loader::process(&mounted, number, seed, false));
     let mut loaders: Vec<Loader> = processes.collect();
     loaders.extend((3..5).map(|number| Loader::thread(&mounted, number, seed, false)));
+    let ended = under_kills(what, &mounted, loaders, seed, kills, after);
+    for (place, who) in [("mounted", &ended[..3]), ("inside", &ended[3..])] {
+        let counted: u64 = who.iter().map(|ended| ended.counted).sum();
+        let found = std::fs::read(mounted.source.join(place).join("counter")).unwrap();
+        let found =
+            if found.is_empty() { 0 } else { u64::from_le_bytes(found.try_into().unwrap()) };
+        assert_eq!(found, counted, "counted under a lock, {place}");
+    }
+    mounted.end();
+}
+
+/// Kills the server so often while they work: no call of theirs fails. What they did.
+pub fn under_kills(
+    what: &str,
+    mounted: &Mounted,
+    mut loaders: Vec<Loader>,
+    seed: u64,
+    kills: u64,
+    after: impl Fn(&Mounted),
+) -> Vec<Ended> {
+    let mut random = Random::new(seed);
     let begun = Instant::now();
     let mut pauses = Vec::new();
-    wait_moved(&mut loaders, &[0; 5], mounted.lives.pid());
+    let none = vec![0; loaders.len()];
+    wait_moved(&mut loaders, &none, mounted.lives.pid());
     let mut killed = 0;
     while killed < kills {
         std::thread::sleep(Duration::from_micros(random.below(30_000)));
@@ -43,13 +64,13 @@ pub fn campaign(what: &str, mounted: Mounted, kills: u64, after: impl Fn(&Mounte
         mounted.lives.kill();
         let at = Instant::now();
         killed += 1;
-        after(&mounted);
+        after(mounted);
         if random.below(6) == 0 && killed < kills {
             wait_until("it is started again", &[], || mounted.lives.starts() > starts);
             std::thread::sleep(Duration::from_micros(random.below(3_000)));
             mounted.lives.kill();
             killed += 1;
-            after(&mounted);
+            after(mounted);
         }
         wait_moved(&mut loaders, &before, mounted.lives.pid());
         pauses.push(at.elapsed());
@@ -72,14 +93,7 @@ pub fn campaign(what: &str, mounted: Mounted, kills: u64, after: impl Fn(&Mounte
     );
     assert!(failed.is_empty(), "{failed:?}");
     assert_eq!(killed, kills);
-    for (place, who) in [("mounted", &ended[..3]), ("inside", &ended[3..])] {
-        let counted: u64 = who.iter().map(|ended| ended.counted).sum();
-        let found = std::fs::read(mounted.source.join(place).join("counter")).unwrap();
-        let found =
-            if found.is_empty() { 0 } else { u64::from_le_bytes(found.try_into().unwrap()) };
-        assert_eq!(found, counted, "counted under a lock, {place}");
-    }
-    mounted.end();
+    ended
 }
 
 fn finish(mut loaders: Vec<Loader>) -> Vec<Ended> {
