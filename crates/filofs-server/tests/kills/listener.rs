@@ -27,23 +27,23 @@ impl Listener {
         Listener { source: source.to_owned(), socket: socket.to_owned(), child }
     }
 
-    /// Waits until it is dead.
-    pub fn bury(&self) {
-        locked(&self.child).wait().unwrap();
+    /// Kills it, and waits until it is dead.
+    pub fn kill(&self) {
+        let mut child = locked(&self.child);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
-    /// After it was killed: starts it again at the same place.
+    /// Kills it, if it was not killed already, and starts it at the same place.
     pub fn again(&self) {
-        self.bury();
+        self.kill();
         *locked(&self.child) = spawn(&self.source, &self.socket);
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let mut child = locked(&self.child);
-        let _ = child.kill();
-        let _ = child.wait();
+        self.kill();
     }
 }
 

@@ -30,9 +30,8 @@ pub fn who_is_away_for_a_while_is_waited_for() {
     let mounted = Mounted::listening(&[("on_exit", "restart")]);
     let user = mounted.local.process();
     user.write_file("/file", b"content").unwrap();
-    mounted.lives.kill();
     let listener = mounted.listener.as_ref().unwrap();
-    listener.bury();
+    listener.kill();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| user.read_file("/file"));
         std::thread::sleep(Duration::from_millis(1500));
@@ -53,7 +52,7 @@ pub fn the_mount_goes_if_nothing_is_said() {
     let mounted = Mounted::listening(&[]);
     let user = mounted.local.process();
     user.write_file("/file", b"content").unwrap();
-    mounted.lives.kill();
+    mounted.listener.as_ref().unwrap().kill();
     wait_until("the mount goes", &[], || !mounted.is_mounted());
     assert_eq!(user.stat("/file").unwrap_err(), Errno::ENXIO);
     drop(user);
