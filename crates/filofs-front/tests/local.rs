@@ -170,6 +170,42 @@ fn a_file_that_is_its_own_directory_is_refused() {
     assert_eq!(process(Small { next: 3, file: 0 }).stat("dir/file").unwrap_err(), Errno::EPROTO);
 }
 
+/// A root, in it a file, and a link to it, which is made a node of its own, of that kind.
+struct Linking(Kind);
+
+impl FileSystem for Linking {
+    fn name(&self) -> &'static str {
+        "linking"
+    }
+
+    fn root(&self, _: &Context<'_>) -> Result<Entry> {
+        Ok(Entry::new(attr(1, Kind::Directory)))
+    }
+
+    fn getattr(&self, _: &Context<'_>, node: &Node, _: Option<&Open>) -> Result<Attr> {
+        Ok(attr(node.cookie().0, node.kind()))
+    }
+
+    fn lookup(&self, _: &Context<'_>, _: &Node, name: Name<'_>) -> Result<Entry> {
+        if name.bytes() != b"file" {
+            return Err(Errno::ENOENT);
+        }
+        Ok(Entry::new(attr(2, Kind::Regular)))
+    }
+
+    fn link(&self, _: &Context<'_>, _: &Node, _: &Node, _: Name<'_>) -> Result<Entry> {
+        Ok(Entry::new(attr(3, self.0)))
+    }
+}
+
+/// Servers that know files by their names make a node for each: libfuse does.
+#[test]
+fn a_link_may_be_a_node_of_its_own_but_no_other_kind_of_file() {
+    let link = |kind| Local::over(Arc::new(Linking(kind))).unwrap().process().link("file", "new");
+    assert_eq!(link(Kind::Regular), Ok(()));
+    assert_eq!(link(Kind::Fifo), Err(Errno::EPROTO));
+}
+
 #[test]
 fn nothing_is_held_when_nobody_holds_anything() {
     let p = small();

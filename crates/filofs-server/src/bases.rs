@@ -84,7 +84,7 @@ const TIMEOUT: OptionHelp = OptionHelp {
 const START_TIMEOUT: OptionHelp = OptionHelp {
     key: "start_timeout",
     value: "SECONDS",
-    help: "how long it may take to be ready (default: 20)",
+    help: "how long it may take to be ready, also when it was killed (default: 20)",
 };
 const TRACE_MESSAGES: OptionHelp = OptionHelp {
     key: "trace_messages",
@@ -336,6 +336,10 @@ impl Starter for Listening {
             ));
         }
         Ok(Started::new(channel, Box::new(peer)))
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        true
     }
 }
 

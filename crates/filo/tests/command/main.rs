@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may be blunt
 
 mod common;
+mod kills;
 mod mounts;
 mod places;
 mod run;

@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// A place with a directory to show, one to mount on, and one for temporary files.
-struct Ground {
-    place: Place,
-    srv: PathBuf,
-    at: PathBuf,
+pub(crate) struct Ground {
+    pub(crate) place: Place,
+    pub(crate) srv: PathBuf,
+    pub(crate) at: PathBuf,
     tmp: PathBuf,
 }
 
 impl Ground {
     /// `None` where it cannot be mounted.
-    fn new() -> Option<Ground> {
+    pub(crate) fn new() -> Option<Ground> {
         if !can_mount() {
             return None;
         }
@@ -55,7 +55,7 @@ impl Ground {
     }
 
     /// Mounts in the background. What is seen is what the base shows.
-    fn mount(&self, words: &[&str]) {
+    pub(crate) fn mount(&self, words: &[&str]) {
         let output = self.filo(&["mount"]).args(words).arg(&self.at).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{}", told(&output));
         assert!(is_mounted(&self.at));
@@ -66,7 +66,7 @@ impl Ground {
     }
 
     /// What filo says of the one server of the mount, while there is a mount.
-    fn server(&self) -> Option<Value> {
+    pub(crate) fn server(&self) -> Option<Value> {
         let list: Value = serde_json::from_slice(&filo(&["list", "--json"]).stdout).unwrap();
         let mounts = list.as_array().unwrap();
         let mount = mounts.iter().find(|mount| mount["mountpoint"] == *self.at())?;
@@ -92,7 +92,7 @@ impl Ground {
 
     /// Unmounts. Whatever starts a process beside this has our open files for a moment: then it is
     /// in use.
-    fn unmount(&self) {
+    pub(crate) fn unmount(&self) {
         eventually("it is unmounted", || {
             let output = filo(&["umount", self.at()]);
             assert!(
@@ -114,7 +114,7 @@ impl Ground {
         words.filter(|words| words.contains(here)).collect()
     }
 
-    fn nothing_is_left(&self) {
+    pub(crate) fn nothing_is_left(&self) {
         eventually("every process has ended", || self.processes().is_empty());
         eventually("temporary files are gone", || fs::read_dir(&self.tmp).unwrap().count() == 0);
     }
@@ -129,7 +129,7 @@ impl Drop for Ground {
 }
 
 /// A filo in the foreground; killed with the value.
-struct Foreground(Child);
+pub(crate) struct Foreground(pub(crate) Child);
 
 impl Drop for Foreground {
     fn drop(&mut self) {
@@ -138,7 +138,7 @@ impl Drop for Foreground {
     }
 }
 
-fn kill(pid: u32, signal: Signal) {
+pub(crate) fn kill(pid: u32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal);
 }
 

@@ -10,13 +10,14 @@ use super::fault::{Answer, Fault};
 use super::link::Link;
 use super::remote::Remote;
 use super::server::Server;
-use filofs::{Context, Errno, Name, Node};
+use filofs::{Attr, Context, Errno, Name, Node, Time};
 use filofs_wire::abi::{EntryOut, HandleOfIn, Opcode, ROOT_ID};
 use filofs_wire::incoming;
 use filofs_wire::limits::HANDLE_MAX;
 use filofs_wire::name::Name as WireName;
 use filofs_wire::request::Operation;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A node that is not found again.
 const STALE: Fault = Fault::Errno(Errno::ESTALE);
@@ -128,6 +129,15 @@ impl Server {
     }
 }
 
+/// Whether two names lead to one file, of which the first was not there before somebody asked for a
+/// link. By the inode number; foreign programs may have one for each name (libfuse without
+/// `use_ino`), and then by all else that is said of a file.
+pub(super) fn is_linked(new: &Attr, old: &Attr, is_ours: bool) -> bool {
+    let rest =
+        |attr: &Attr| Attr { ino: 0, atime: Time::default(), ttl: Duration::ZERO, ..attr.clone() };
+    new.ino == old.ino || (!is_ours && new.nlink > 1 && rest(new) == rest(old))
+}
+
 /// Takes what was found for the node that was lost, if it can be. The id the node has now.
 fn bind(link: &Link, remote: &Arc<Remote>, entry: &EntryOut) -> Answer<u64> {
     let fits = entry.nodeid != 0 && remote.may_be(entry, link.terms.is_ours());
@@ -136,4 +146,22 @@ fn bind(link: &Link, remote: &Arc<Remote>, entry: &EntryOut) -> Answer<u64> {
         link.connection.give_back(entry);
     }
     nodeid.ok_or_else(|| if link.connection.is_dead() { Fault::Died } else { STALE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use filofs::Kind;
+
+    #[test]
+    fn a_link_is_known_by_its_number_and_a_foreign_one_by_all_else() {
+        let file = Attr { nlink: 2, size: 7, ..Attr::new(5, Kind::Regular) };
+        let other = |ino| Attr { ino, ..file.clone() };
+        assert!(is_linked(&other(5), &file, true) && is_linked(&other(5), &file, false));
+        assert!(is_linked(&other(6), &file, false), "a number for each name");
+        assert!(!is_linked(&other(6), &file, true), "our numbers mean something");
+        assert!(!is_linked(&Attr { size: 8, ..other(6) }, &file, false), "somebody else's file");
+        let one = |ino| Attr { nlink: 1, ..other(ino) };
+        assert!(!is_linked(&one(6), &one(5), false), "neither is a link");
+    }
 }

@@ -31,6 +31,12 @@ pub enum OnExit {
 pub trait Starter: Send + Sync {
     /// Starts it. Errors: why not, for a person.
     fn start(&self) -> std::result::Result<Started, String>;
+
+    /// Whether somebody else starts it. Then an attempt in vain, within
+    /// [`Settings::start_patience`] of its death, is no other death: it is not there yet.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
 }
 
 /// A server that was started, or connected to.
@@ -68,6 +74,8 @@ impl Health {
     const MINUTE: Duration = Duration::from_secs(60);
     const SHORTEST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_secs(5);
+    /// How long between two looks for a server that somebody else starts.
+    const LOOK: Duration = Duration::from_millis(20);
 
     pub(super) fn new(settings: &Settings) -> Health {
         let many = settings.most_deaths.clamp(1, Settings::DEATHS_MAX) as usize;
@@ -183,23 +191,31 @@ fn ended(server: &Weak<Server>, epoch: u64, wanted: bool) {
 /// Starts the server again, as often as it takes, until nobody has a use for it any more.
 fn start_again(server: &Arc<Server>, mut epoch: u64) {
     let Some(starter) = &server.starter else { return };
-    loop {
-        let pause = locked(&server.health).died(Instant::now());
-        if server.is_over_within(pause) {
-            return;
-        }
-        match begin(&**starter, &server.settings, epoch) {
+    let died = |at| locked(&server.health).died(at);
+    let (gone, mut told) = (Instant::now(), String::new());
+    let mut pause = died(gone);
+    while !server.is_over_within(pause) {
+        pause = match begin(&**starter, &server.settings, epoch) {
             Ok(link) => {
                 if server.replace(link.clone()) && attend(server, &link).is_err() {
                     link.end();
                     epoch += 1;
-                    continue;
+                    died(Instant::now())
+                } else {
+                    log::warn!("{}: the file server was started again", server.name);
+                    return;
                 }
-                log::warn!("{}: the file server was started again", server.name);
-                return;
             }
-            Err(why) => log::error!("{}: cannot be started again: {why}", server.name),
-        }
+            Err(why) => {
+                if why != told {
+                    log::error!("{}: cannot be started again: {why}", server.name);
+                    told = why;
+                }
+                let soon = gone.elapsed() < server.settings.start_patience;
+                let awaited = soon && starter.is_elsewhere();
+                if awaited { Health::LOOK } else { died(Instant::now()) }
+            }
+        };
     }
 }
 

@@ -1,5 +1,6 @@
 //! The operations on names.
 
+use super::again::is_linked;
 use super::connection::Reply;
 use super::fault::{Answer, Fault};
 use super::link::Link;
@@ -185,7 +186,10 @@ impl Server {
             // Before the other name is looked up, which leads to the same node.
             let oldnodeid = self.id(link, cx, node)?;
             if let Some(made) = self.made_before(link, cx, &above, name, before.as_ref())?
-                && made.attr.ino == self.attributes_of(link, cx, &Self::remote(node)?, None)?.ino
+                && {
+                    let old = self.attributes_of(link, cx, &Self::remote(node)?, None)?;
+                    is_linked(&made.attr, &old, link.terms.is_ours())
+                }
             {
                 return Ok(made);
             }

@@ -25,9 +25,9 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// How often a server is killed.
-pub fn kills() -> u64 {
-    std::env::var("FILO_KILLS").map_or(200, |text| text.parse().unwrap())
+/// How often a server is killed: FILO_KILLS, or so often.
+pub fn kills(usual: u64) -> u64 {
+    std::env::var("FILO_KILLS").map_or(usual, |text| text.parse().unwrap())
 }
 
 /// How somebody's load ended.
@@ -48,6 +48,17 @@ pub enum Loader {
 impl Loader {
     /// A process on the mount. With `verified`, what it did must be in the source after a failure.
     pub fn process(mounted: &Mounted, number: u64, seed: u64, verified: bool) -> Loader {
+        Loader::program(LOAD, mounted, number, seed, verified)
+    }
+
+    /// A process on the mount that plays that role.
+    pub fn program(
+        role: &str,
+        mounted: &Mounted,
+        number: u64,
+        seed: u64,
+        verified: bool,
+    ) -> Loader {
         let name = format!("mounted/l{number}");
         let source = mounted.source.join(&name);
         std::fs::create_dir_all(&source).unwrap();
@@ -58,8 +69,9 @@ impl Loader {
         std::fs::write(&progress, 0_u64.to_le_bytes()).unwrap();
         let seed = seed.wrapping_mul(31).wrapping_add(number).to_string();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg(LOAD).arg(&directory).arg(seed).arg(&progress);
+        command.arg(role).arg(&directory).arg(seed).arg(&progress);
         command.arg(if verified { source } else { "-".into() });
+        command.arg(mounted.by_name.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = command.spawn().unwrap();
         Loader::Process { child, progress: File::open(progress).unwrap(), directory }
@@ -71,12 +83,13 @@ impl Loader {
         let source = mounted.source.join(&name);
         std::fs::create_dir_all(&source).unwrap();
         drop(File::options().create(true).append(true).open(source.join(COUNTER)).unwrap());
+        let by_name = mounted.by_name;
         let user = Inside(mounted.local.process(), format!("/{name}"));
         let (calls, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let (counter, asked) = (calls.clone(), stop.clone());
         let seed = seed.wrapping_mul(31).wrapping_add(number);
         let thread = std::thread::spawn(move || {
-            let mut load = Load::new(&user, seed);
+            let mut load = Load::new(&user, seed, by_name);
             let end = load.run(&asked, |calls| counter.store(calls, Ordering::Relaxed));
             let failed = match end {
                 End::Failed(errno) => {

@@ -83,7 +83,7 @@ pub fn garbage_is_ended() {
         neighbour.stat("/").unwrap();
         user.stat("/").is_err()
     });
-    assert!(mounted.kernel.lies() > 0);
+    assert!(mounted.lies() > 0);
     assert!(memory() < before + MEMORY_MAX, "{} MiB more", (memory() - before) >> 20);
     drop((user, neighbour));
     mounted.end();

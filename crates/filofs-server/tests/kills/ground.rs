@@ -54,6 +54,30 @@ pub fn has_fuse() -> bool {
     opens
 }
 
+/// Whether a program is installed. The build machine has bindfs.
+pub fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    if !there {
+        let strict = std::env::var_os("FILO_REQUIRE").is_some_and(|value| value == "1");
+        assert!(
+            !(strict && program == "bindfs"),
+            "this test needs {program}, and FILO_REQUIRE=1 says it must run"
+        );
+        println!("skipped: needs {program}");
+    }
+    there
+}
+
+/// The processes with a path below that among their words.
+pub fn processes_with(path: &Path) -> Vec<String> {
+    let here = path.to_str().unwrap();
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let words = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    let words = words.map(|words| String::from_utf8_lossy(&words).replace('\0', " "));
+    words.filter(|words| words.contains(here)).collect()
+}
+
 /// Waits until it is so. What hangs is a failure that tells what each of these processes, and this
 /// one, is waiting for.
 pub fn wait_until(what: &str, processes: &[u32], mut is_so: impl FnMut() -> bool) {

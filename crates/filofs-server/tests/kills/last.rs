@@ -33,7 +33,7 @@ fn campaign(on_exit: OnExit, then: impl Fn(&Mounted, &mut Vec<Errno>)) {
     if !has_fuse() {
         return;
     }
-    let (seed, kills) = (seed(), kills());
+    let (seed, kills) = (seed(), kills(200));
     let inventory = Inventory::take();
     let mut random = Random::new(seed);
     let (mut calls, begun) = (0, Instant::now());

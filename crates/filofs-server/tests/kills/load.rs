@@ -44,6 +44,8 @@ pub struct Load<'u, U: User> {
     doubtful: Vec<String>,
     /// The call that is on its way.
     now: &'static str,
+    /// See [`Mounted::by_name`](crate::mounted::Mounted::by_name).
+    by_name: bool,
     /// Calls that succeeded.
     pub calls: u64,
     /// How often it has counted the common number up.
@@ -56,7 +58,7 @@ fn wrong(text: &str) -> ! {
 }
 
 impl<'u, U: User> Load<'u, U> {
-    pub fn new(user: &'u U, seed: u64) -> Load<'u, U> {
+    pub fn new(user: &'u U, seed: u64, by_name: bool) -> Load<'u, U> {
         Load {
             user,
             random: Random::new(seed),
@@ -67,6 +69,7 @@ impl<'u, U: User> Load<'u, U> {
             names: 0,
             doubtful: Vec::new(),
             now: "",
+            by_name,
             calls: 0,
             counted: 0,
         }
@@ -307,6 +310,9 @@ impl<'u, U: User> Load<'u, U> {
 
     /// A second name, and the first one goes: also of the file that is held open.
     fn link(&mut self, name: &str) -> Result<()> {
+        if self.by_name && self.held.as_ref().is_some_and(|(held, _)| held == name) {
+            return Ok(());
+        }
         let to = self.fresh();
         self.doubtful.push(to.clone());
         self.user.link(name, &to)?;
@@ -360,6 +366,8 @@ impl<'u, U: User> Load<'u, U> {
     fn list(&mut self) -> Result<()> {
         self.now = "readdir";
         let mut found = self.user.list("")?;
+        // What libfuse makes of a file that loses its name before its last close has arrived.
+        found.retain(|name| !(self.by_name && name.starts_with(".fuse_hidden")));
         found.sort();
         let known = self.files.keys().chain(&self.dirs).chain(self.links.keys());
         let mut known: Vec<String> = known.cloned().collect();
@@ -429,19 +437,25 @@ fn difference(found: &[u8], expected: &[u8]) -> String {
     format!("{} bytes instead of {}, different from {at:?} on", found.len(), expected.len())
 }
 
-/// The load as a program: `DIRECTORY SEED PROGRESS SOURCE`, until standard input ends or a call
-/// fails. Its last line says how that was. With a SOURCE other than `-`, what was done must be
-/// found there after a failure.
-pub fn program(words: &[String]) -> ExitCode {
-    let [directory, seed, progress, source] = words else { return ExitCode::FAILURE };
-    let user = Real(directory.clone());
-    let progress = File::options().write(true).open(progress).unwrap();
+/// Becomes true when standard input ends.
+pub fn stop_with_input() -> &'static AtomicBool {
     let stop: &'static AtomicBool = Box::leak(Box::default());
     std::thread::spawn(move || {
         let _ = std::io::stdin().read(&mut [0]);
         stop.store(true, Ordering::Relaxed);
     });
-    let mut load = Load::new(&user, seed.parse().unwrap());
+    stop
+}
+
+/// The load as a program: `DIRECTORY SEED PROGRESS SOURCE BY_NAME`, until standard input ends or a call
+/// fails. Its last line says how that was. With a SOURCE other than `-`, what was done must be
+/// found there after a failure.
+pub fn program(words: &[String]) -> ExitCode {
+    let [directory, seed, progress, source, by_name] = words else { return ExitCode::FAILURE };
+    let user = Real(directory.clone());
+    let progress = File::options().write(true).open(progress).unwrap();
+    let stop = stop_with_input();
+    let mut load = Load::new(&user, seed.parse().unwrap(), by_name.parse().unwrap());
     let end = load.run(stop, |calls| {
         progress.write_all_at(&calls.to_le_bytes(), 0).unwrap();
     });

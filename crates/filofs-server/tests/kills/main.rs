@@ -1,7 +1,7 @@
 //! Servers that are killed and stopped under load: what their callers see of it.
 //!
-//! A program of its own kind: it is also the launcher, the server and those who make the load, by
-//! the words that it is called with. `FILO_KILLS` in the environment is the number of kills for
+//! A program of its own kind: it is also the launcher, the stand-in for fusermount, the server and
+//! those who make the load, by the words that it is called with. `FILO_KILLS` in the environment is the number of kills for
 //! each policy (200), `FILO_SEED` what the random numbers begin with.
 #![allow(missing_docs, unreachable_pub)] // tests
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
@@ -9,9 +9,13 @@
 
 mod campaign;
 mod flood;
+mod foreign;
 mod ground;
 mod last;
+mod listener;
+mod listening;
 mod load;
+mod mapped;
 mod mounted;
 mod random;
 mod restart;
@@ -19,7 +23,7 @@ mod stopped;
 mod user;
 
 use filofs_bases::dir::{Dir, DirOptions};
-use filofs_server::{launch, serve};
+use filofs_server::{attach, launch, serve};
 use libtest_mimic::{Arguments, Trial, run};
 use std::process::ExitCode;
 
@@ -52,7 +56,7 @@ fn main() -> ExitCode {
     if std::env::var_os("FILO_LOG").is_some() && log::set_logger(&Log).is_ok() {
         log::set_max_level(log::LevelFilter::Info);
     }
-    if let Some(code) = launch::door() {
+    if let Some(code) = launch::door().or_else(|| attach::door(std::env::args_os())) {
         return code;
     }
     let words: Vec<String> = std::env::args().collect();
@@ -64,6 +68,8 @@ fn main() -> ExitCode {
                 .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
         }
         Some(flood::SERVE) => return flood::serve(&words[2]),
+        Some(listener::LISTEN) => return listener::serve(&words[2], &words[3]),
+        Some(mapped::MAP) => return mapped::program(&words[2..]),
         Some(load::LOAD) => return load::program(&words[2..]),
         _ => {}
     }
@@ -75,6 +81,13 @@ fn main() -> ExitCode {
         restart::what_kills_its_server_is_given_up_and_nobody_else,
         restart::who_dies_all_the_time_is_not_waited_for,
         restart::names_that_went_are_found_by_handle,
+        mapped::what_is_synced_is_there,
+        foreign::bindfs_in_front,
+        foreign::bindfs_in_the_background,
+        foreign::unionfs,
+        listening::no_operation_fails,
+        listening::who_is_away_for_a_while_is_waited_for,
+        listening::the_mount_goes_if_nothing_is_said,
         last::the_mount_goes,
         last::the_mount_stays_and_all_fails,
         stopped::others_go_on_and_callers_can_be_killed,

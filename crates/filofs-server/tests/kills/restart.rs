@@ -18,28 +18,59 @@ pub fn no_operation_fails() {
     if !has_fuse() {
         return;
     }
-    let (seed, kills) = (seed(), kills());
     let inventory = Inventory::take();
-    let mut random = Random::new(seed);
     let mounted = Mounted::new(&settings(OnExit::Restart));
+    campaign("restart", mounted, kills(200), |_| {});
+    inventory.check();
+}
+
+/// Kills the server so often under a mixed load: no call fails and every byte is right. `after`
+/// each kill it may need somebody who starts it.
+pub fn campaign(what: &str, mounted: Mounted, kills: u64, after: impl Fn(&Mounted)) {
+    let seed = seed();
     let processes = (0..3).map(|number| Loader::process(&mounted, number, seed, false));
     let mut loaders: Vec<Loader> = processes.collect();
     loaders.extend((3..5).map(|number| Loader::thread(&mounted, number, seed, false)));
+    let ended = under_kills(what, &mounted, loaders, seed, kills, after);
+    for (place, who) in [("mounted", &ended[..3]), ("inside", &ended[3..])] {
+        let counted: u64 = who.iter().map(|ended| ended.counted).sum();
+        let found = std::fs::read(mounted.source.join(place).join("counter")).unwrap();
+        let found =
+            if found.is_empty() { 0 } else { u64::from_le_bytes(found.try_into().unwrap()) };
+        assert_eq!(found, counted, "counted under a lock, {place}");
+    }
+    mounted.end();
+}
+
+/// Kills the server so often while they work: no call of theirs fails. What they did.
+pub fn under_kills(
+    what: &str,
+    mounted: &Mounted,
+    mut loaders: Vec<Loader>,
+    seed: u64,
+    kills: u64,
+    after: impl Fn(&Mounted),
+) -> Vec<Ended> {
+    let mut random = Random::new(seed);
     let begun = Instant::now();
     let mut pauses = Vec::new();
-    wait_moved(&mut loaders, &[0; 5], mounted.lives.pid());
+    let none = vec![0; loaders.len()];
+    wait_moved(&mut loaders, &none, mounted.lives.pid());
     let mut killed = 0;
     while killed < kills {
         std::thread::sleep(Duration::from_micros(random.below(30_000)));
         let (before, starts) = (calls(&loaders), mounted.lives.starts());
+        mounted.note_place();
         mounted.lives.kill();
         let at = Instant::now();
         killed += 1;
+        after(mounted);
         if random.below(6) == 0 && killed < kills {
             wait_until("it is started again", &[], || mounted.lives.starts() > starts);
             std::thread::sleep(Duration::from_micros(random.below(3_000)));
             mounted.lives.kill();
             killed += 1;
+            after(mounted);
         }
         wait_moved(&mut loaders, &before, mounted.lives.pid());
         pauses.push(at.elapsed());
@@ -52,7 +83,7 @@ pub fn no_operation_fails() {
     let all: u64 = ended.iter().map(|ended| ended.calls).sum();
     pauses.sort();
     println!(
-        "restart: {killed} kills, {all} operations, {} errors, 0 hangs, pause p50 {:?} p99 {:?} \
+        "{what}: {killed} kills, {all} operations, {} errors, 0 hangs, pause p50 {:?} p99 {:?} \
          max {:?}, {:.1} s",
         failed.len(),
         pauses[pauses.len() / 2],
@@ -62,15 +93,7 @@ pub fn no_operation_fails() {
     );
     assert!(failed.is_empty(), "{failed:?}");
     assert_eq!(killed, kills);
-    for (place, who) in [("mounted", &ended[..3]), ("inside", &ended[3..])] {
-        let counted: u64 = who.iter().map(|ended| ended.counted).sum();
-        let found = std::fs::read(mounted.source.join(place).join("counter")).unwrap();
-        let found =
-            if found.is_empty() { 0 } else { u64::from_le_bytes(found.try_into().unwrap()) };
-        assert_eq!(found, counted, "counted under a lock, {place}");
-    }
-    mounted.end();
-    inventory.check();
+    ended
 }
 
 fn finish(mut loaders: Vec<Loader>) -> Vec<Ended> {
