@@ -27,6 +27,14 @@ struct Alive {
 
 const SHARDS: usize = 64;
 
+impl Alive {
+    /// Nobody holds it any more. (Where it lies tells nothing: a chain of inodes is moved out of
+    /// its places to be dropped.)
+    fn is_gone(&self) -> bool {
+        self.inode.strong_count() == 0
+    }
+}
+
 /// What a cookie leads to.
 pub(super) enum Recalled {
     Alive(Arc<Inode>),
@@ -145,10 +153,12 @@ impl Inodes {
         // What has lost its last name is not to be found again: no need to ask for its handle.
         let remembers = !inode.orphan.load(Ordering::Relaxed) && locked(&self.memory).most > 0;
         let handle = if remembers { host.last_handle(inode) } else { None };
-        {
-            let mut alive = self.shard(inode.identity.key());
-            let key = inode.identity.key();
-            if alive.get(&key).is_some_and(|a| a.inode.as_ptr() == &raw const *inode) {
+        let key = inode.identity.key();
+        let mut alive = self.shard(key);
+        match alive.get(&key) {
+            Some(other) if other.cookie != inode.cookie => {} // another file has its number
+            Some(again) if !again.is_gone() => return,
+            _ => {
                 alive.remove(&key);
                 if let Some(handle) = handle {
                     locked(&self.memory).put(inode.cookie, inode.identity, handle);
@@ -156,10 +166,7 @@ impl Inodes {
             }
         }
         // Last, so that the cookie leads somewhere all the time.
-        let mut cookies = locked(self.cookie_shard(inode.cookie));
-        if cookies.get(&inode.cookie).is_some_and(|weak| weak.as_ptr() == &raw const *inode) {
-            cookies.remove(&inode.cookie);
-        }
+        locked(self.cookie_shard(inode.cookie)).remove(&inode.cookie);
     }
 
     #[allow(clippy::indexing_slicing)] // the index is a remainder

@@ -181,25 +181,55 @@ fn a_new_file_with_an_old_number_is_another_node() {
 }
 
 #[test]
+fn directories_that_go_with_their_last_file_are_remembered() {
+    let g = Ground::new();
+    if !has_handles(&g, "directories_that_go_with_their_last_file_are_remembered") {
+        return;
+    }
+    fs::create_dir_all(g.at("a/b/c")).unwrap();
+    let path = ["a", "b", "c"];
+    let mut at = g.root();
+    let mut cookies = Vec::new();
+    for name in path {
+        at = node(&g.lookup(&at, name).unwrap());
+        cookies.push(at.cookie());
+    }
+    drop(at); // and with it, one after the other, what is above
+    for cookie in cookies {
+        assert_eq!(g.dir.recall(&root(), cookie).unwrap().cookie, cookie);
+    }
+}
+
+#[test]
 fn a_cookie_stays_the_files_while_it_comes_and_goes() {
     const ROUNDS: u32 = 3_000;
     let g = Ground::new();
     if !has_handles(&g, "a_cookie_stays_the_files_while_it_comes_and_goes") {
         return;
     }
+    fs::create_dir_all(g.at("d/f")).unwrap();
     fs::write(g.at("f"), "x").unwrap();
-    let top = g.root();
-    let cookie = g.lookup(&top, "f").unwrap().cookie;
     // Each gives the file back as soon as it has it, so that it goes while another looks it up.
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for round in 0..ROUNDS {
-                    assert_eq!(g.lookup(&top, "f").unwrap().cookie, cookie, "round {round}");
-                    let recalled = g.dir.recall(&root(), cookie);
-                    assert_eq!(recalled.unwrap().cookie, cookie, "round {round}");
-                }
-            });
-        }
-    });
+    for (above, name) in [(None, "f"), (Some("d"), "f"), (None, "d")] {
+        let dir = || above.map_or_else(|| g.root(), |above| g.walk(above).unwrap());
+        let cookie = g.lookup(&dir(), name).unwrap().cookie;
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for round in 0..ROUNDS {
+                        let found = g.lookup(&dir(), name).unwrap();
+                        assert_eq!(found.cookie, cookie, "round {round}");
+                        drop(found);
+                        let recalled = g.dir.recall(&root(), cookie);
+                        let recalled =
+                            recalled.unwrap_or_else(|e| panic!("{above:?} {name} {round}: {e}"));
+                        assert_eq!(recalled.cookie, cookie, "round {round}");
+                        if recalled.attr.kind == filofs::Kind::Directory {
+                            g.dir.parent(&root(), &node(&recalled)).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+    }
 }
