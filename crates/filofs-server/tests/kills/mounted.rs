@@ -245,7 +245,8 @@ impl Mounted {
         let Mounted { base, mount, .. } = &mut self;
         assert_eq!(mount.opens().len(), 0, "files are open");
         let weak = Arc::downgrade(base);
-        let here = self.ground.0.clone();
+        // Not the mount point, which launchers of other servers hide.
+        let here = self.source.clone();
         drop(self);
         wait_until("the server is let go", &[], || weak.strong_count() == 0);
         wait_until("its process ends", &[pid], || !Path::new(&format!("/proc/{pid}")).exists());
