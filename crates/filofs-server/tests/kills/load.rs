@@ -447,9 +447,9 @@ pub fn stop_with_input() -> &'static AtomicBool {
     stop
 }
 
-/// The load as a program: `DIRECTORY SEED PROGRESS SOURCE BY_NAME`, until standard input ends or a call
-/// fails. Its last line says how that was. With a SOURCE other than `-`, what was done must be
-/// found there after a failure.
+/// The load as a program: `DIRECTORY SEED PROGRESS SOURCE BY_NAME`, until standard input ends or
+/// a call fails. Its last line says how that was. With a SOURCE other than `-`, what was done must
+/// be found there after a failure.
 pub fn program(words: &[String]) -> ExitCode {
     let [directory, seed, progress, source, by_name] = words else { return ExitCode::FAILURE };
     let user = Real(directory.clone());

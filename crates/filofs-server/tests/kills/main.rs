@@ -1,8 +1,8 @@
 //! Servers that are killed and stopped under load: what their callers see of it.
 //!
 //! A program of its own kind: it is also the launcher, the stand-in for fusermount, the server and
-//! those who make the load, by the words that it is called with. `FILO_KILLS` in the environment is the number of kills for
-//! each policy (200), `FILO_SEED` what the random numbers begin with.
+//! those who make the load, by the words that it is called with. `FILO_KILLS` in the environment
+//! is the number of kills for each policy (200), `FILO_SEED` what the random numbers begin with.
 #![allow(missing_docs, unreachable_pub)] // tests
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
 #![allow(clippy::print_stdout)] // the figures are what one wants to see
