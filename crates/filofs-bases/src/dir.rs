@@ -8,7 +8,8 @@
 //! - **Special files** are never opened: `open` of a fifo, socket or device is ENXIO. Kernels
 //!   above handle them themselves.
 //!
-//! What else may change the files: anybody. Names and attributes are believed for a second.
+//! What else may change the files: anybody. Names and attributes are believed for a second, or
+//! until the host tells that they have changed (`watch`).
 //! A write that exceeds the limit RLIMIT_FSIZE of this process sends SIGXFSZ: the command ignores
 //! that signal.
 
@@ -27,6 +28,7 @@ mod opened;
 mod rights;
 mod setup;
 mod sys;
+mod watch;
 mod xattrs;
 
 pub use covered::Covered;
@@ -37,7 +39,7 @@ use filofs::{
     Access, Attr, Context, Cookie, CopyHow, Created, DirOffset, DirSink, Entry, Errno,
     FallocateFlags, FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, LockTable,
     MakeHow, Name, Node, Open, OpenHow, Opened, Profile, ReleaseHow, RenameFlags, Result, Seek,
-    SetAttr, Sink, Source, Statfs, SyncMode, WriteFlags, XattrFlags,
+    SetAttr, Sink, Source, Statfs, SyncMode, Upward, WriteFlags, XattrFlags,
 };
 use host::Host;
 use inode::Inode;
@@ -76,6 +78,19 @@ impl FileSystem for Dir {
 
     fn profile(&self) -> Profile {
         Profile { locks: true, exportable: self.host.handles, ..Profile::default() }
+    }
+
+    fn connect(&self, up: &Upward) {
+        let Some(watch) = self.host.watch.clone() else { return };
+        let (host, up) = (self.host.me.clone(), up.clone());
+        let tell = move || watch.tell(&host, &up);
+        if let Err(error) = std::thread::Builder::new().name("filo-watch".into()).spawn(tell) {
+            log::error!("changes of the directory are not seen at once: {error}");
+        }
+    }
+
+    fn disconnect(&self) {
+        self.host.watch.iter().for_each(|watch| watch.end());
     }
 
     fn root(&self, _cx: &Context<'_>) -> Result<Entry> {

@@ -298,3 +298,29 @@ fn a_mount_without_the_device_is_one_line_and_4() {
     assert!(text.contains("/dev/fuse"), "{text}");
     assert!(!is_mounted(&at));
 }
+
+#[test]
+fn what_others_change_below_is_seen_at_once_where_it_is_watched() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let (at, below) = (place.dir("mnt"), place.dir("below"));
+    std::fs::write(below.join("old"), "1").unwrap();
+    // Without the notices all of it would be believed for an hour.
+    let base = format!("dir:{},watch=on,attr_ttl=3600,entry_ttl=3600", below.display());
+    let output = filo(&["mount", &base, "null", at.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(std::fs::read_to_string(at.join("old")).unwrap(), "1");
+
+    std::fs::write(below.join("old"), "longer").unwrap();
+    eventually("other data is seen", || {
+        std::fs::read_to_string(at.join("old")).unwrap() == "longer"
+    });
+    std::fs::rename(below.join("old"), below.join("new")).unwrap();
+    eventually("the old name goes", || !at.join("old").exists());
+    eventually("the new name is there", || at.join("new").exists());
+    std::fs::remove_file(below.join("new")).unwrap();
+    eventually("a removed file goes", || !at.join("new").exists());
+    assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
+}

@@ -7,6 +7,7 @@ use super::inodes::Inodes;
 use super::rights::Rights;
 use super::sys::{self, HostHandle};
 use super::up;
+use super::watch::Watch;
 use filofs::{Attr, Device, Entry, Errno, Generation, Gid, Kind, Name, Result, Time, Uid, locked};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
@@ -31,6 +32,8 @@ pub(super) struct Host {
     pub(super) handles: bool,
     /// The device of the root.
     pub(super) dev: u64,
+    /// Changes that others make are told at once.
+    pub(super) watch: Option<Arc<Watch>>,
     /// /proc, opened and checked when the base was set up.
     proc: OwnedFd,
     /// A descriptor on each mount that handles were made of, with its device.
@@ -50,7 +53,7 @@ pub(super) const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlag
 const ASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 impl Host {
-    pub(super) fn new(me: Weak<Host>, proc: OwnedFd, set: &super::setup::Settings) -> Host {
+    pub(super) fn new(me: Weak<Host>, proc: OwnedFd, set: super::setup::Settings) -> Host {
         Host {
             me,
             rights: set.rights,
@@ -61,6 +64,7 @@ impl Host {
             one_device: set.one_device,
             handles: set.handles,
             dev: set.dev,
+            watch: set.watch.map(Arc::new),
             proc,
             mounts: Mutex::default(),
         }
@@ -69,14 +73,13 @@ impl Host {
     /// The descriptor of an inode: the one it has, or a new one. May act with the process' own
     /// rights on the way, so it comes before [`Rights::as_caller`], never inside.
     pub(super) fn descriptor(&self, inode: &Arc<Inode>) -> Result<Arc<OwnedFd>> {
-        if let Some(fd) = held(inode) {
-            return Ok(fd);
-        }
-        if let Some(fd) = inode.opened() {
-            return Ok(fd);
-        }
-        let fd = self.find_again(inode)?;
-        Ok(hold(inode, fd))
+        let known = held(inode).or_else(|| inode.opened());
+        let fd = match known {
+            Some(fd) => fd,
+            None => hold(inode, self.find_again(inode)?),
+        };
+        self.watch(inode, &fd);
+        Ok(fd)
     }
 
     /// The inode of what was found under a name. A descriptor is kept if one is given.
@@ -295,6 +298,12 @@ impl Host {
             Ok(stat) => Identity::of(&stat).is_ok_and(|found| inode.identity.agrees(&found)),
             Err(errno) => errno != rustix::io::Errno::NOENT,
         }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.watch.iter().for_each(|watch| watch.end());
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Inode {
     /// The descriptor of an open of it: as good as one of its own.
     opened: Mutex<Weak<OwnedFd>>,
     pub(super) holders: OnceLock<Box<Holders>>,
+    /// Changes in it are told, if it is a directory.
+    pub(super) watched: AtomicBool,
 }
 
 /// What a file of the host is told from others by.
@@ -113,6 +115,7 @@ impl Inode {
             place: Mutex::new(place),
             opened: Mutex::new(Weak::new()),
             holders: OnceLock::new(),
+            watched: AtomicBool::new(false),
         }
     }
 

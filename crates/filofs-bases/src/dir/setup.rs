@@ -4,6 +4,7 @@ use super::descriptors::DESCRIPTORS;
 use super::host::{HOLD, Host, stat};
 use super::inode::{Cached, Identity, ROOT};
 use super::rights::Rights;
+use super::watch::Watch;
 use super::{Dir, sys, up};
 use filofs::{
     Definition, Errno, FileSystem, Generation, Kind, LockTable, OptionHelp, Options, Role,
@@ -15,6 +16,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// `dir`, as the command knows it.
@@ -48,6 +50,11 @@ const OPTIONS: &[OptionHelp] = &[
         value: "SECONDS",
         help: "how long names are believed without asking the host (default 1)",
     },
+    OptionHelp {
+        key: "watch",
+        value: "on|off",
+        help: "have the host tell what others change, to be seen at once (default off)",
+    },
 ];
 
 /// How a directory is to be shown.
@@ -61,6 +68,8 @@ pub struct DirOptions {
     pub attr_ttl: Duration,
     /// How long names may be believed.
     pub entry_ttl: Duration,
+    /// Whether what others change is told to the front end at once, fanotify(7).
+    pub watch: bool,
 }
 
 impl Default for DirOptions {
@@ -70,6 +79,7 @@ impl Default for DirOptions {
             remember: 1 << 18,
             attr_ttl: Duration::from_secs(1),
             entry_ttl: Duration::from_secs(1),
+            watch: false,
         }
     }
 }
@@ -84,6 +94,7 @@ pub(super) struct Settings {
     pub(super) one_device: bool,
     pub(super) handles: bool,
     pub(super) dev: u64,
+    pub(super) watch: Option<Watch>,
 }
 
 impl Dir {
@@ -113,6 +124,7 @@ impl Dir {
             Mode::empty(),
         );
         let sync = sync.map_err(|e| wrong(up(e), "cannot be read"))?;
+        let unwatched = |e| wrong(e, "watch=on: the host does not tell what changes in it");
         let handles = rights.opens_handles() && has_handles(&sync);
         let settings = Settings {
             rights,
@@ -123,10 +135,16 @@ impl Dir {
             one_device: options.one_device,
             handles,
             dev: identity.dev,
+            watch: options.watch.then(Watch::new).transpose().map_err(unwatched)?,
         };
-        let host = Arc::new_cyclic(|me| Host::new(me.clone(), proc, &settings));
+        let host = Arc::new_cyclic(|me| Host::new(me.clone(), proc, settings));
         host.keep_mount(&root, &identity);
         let (inode, _) = host.inodes.meet(identity, Some(ROOT), &host.me, None, None);
+        if let Some(watch) = &host.watch {
+            // What cannot be watched at the root is not worth the name.
+            watch.add(&inode, root.as_fd()).map_err(unwatched)?;
+            inode.watched.store(true, Ordering::Relaxed);
+        }
         *locked(&inode.slot) = Some(Cached { fd: Arc::new(root), place: None });
         let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(Dir { host, root: inode, sync, path: clean(&shown), locks: LockTable::new() })
@@ -139,15 +157,11 @@ fn build(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
         return Err(SetupError::new("which directory? say dir:PATH"));
     }
     let mut set = DirOptions::default();
-    if let Some(xdev) = options.value("xdev")? {
-        set.one_device = match xdev.as_str() {
-            "deny" => true,
-            "follow" => false,
-            other => {
-                let text = format!("option 'xdev': '{other}' is neither deny nor follow");
-                return Err(SetupError::new(text));
-            }
-        };
+    if let Some(deny) = choice(options, "xdev", "deny", "follow")? {
+        set.one_device = deny;
+    }
+    if let Some(on) = choice(options, "watch", "on", "off")? {
+        set.watch = on;
     }
     if let Some(remember) = options.number("remember")? {
         set.remember = remember;
@@ -160,6 +174,21 @@ fn build(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
         }
     }
     Ok(Arc::new(Dir::open(Path::new(&path), set)?))
+}
+
+/// The value of an option that knows two: whether it is the first.
+fn choice(
+    options: &mut Options,
+    key: &'static str,
+    first: &str,
+    second: &str,
+) -> Result<Option<bool>, SetupError> {
+    let Some(value) = options.value(key)? else { return Ok(None) };
+    if value == first || value == second {
+        return Ok(Some(value == first));
+    }
+    let text = format!("option '{key}': '{value}' is neither {first} nor {second}");
+    Err(SetupError::new(text))
 }
 
 /// Raises the limit of open files of this process, RLIMIT_NOFILE, to the hard limit; answers what

@@ -129,7 +129,7 @@ struct RawHandle {
 const HANDLE_MAX: usize = 128;
 
 /// A handle of the host: type and bytes.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct HostHandle {
     pub(super) kind: i32,
     pub(super) bytes: Box<[u8]>,
@@ -326,6 +326,28 @@ pub(super) fn remove_xattr(proc: BorrowedFd<'_>, path: &CStr, key: &CStr) -> Res
         |path| unsafe { libc::removexattr(path.as_ptr(), key.as_ptr()).into() },
     );
     done.map(drop)
+}
+
+/// A fanotify group whose events name the directory and the entry.
+pub(super) fn fanotify() -> Result<OwnedFd> {
+    let flags =
+        libc::FAN_CLASS_NOTIF | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK | libc::FAN_REPORT_DFID_NAME;
+    // SAFETY: numbers only.
+    let fd = check(unsafe { libc::fanotify_init(flags, 0).into() })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Has a fanotify group told of changes in a directory.
+pub(super) fn fanotify_mark(group: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> Result<()> {
+    let flags = libc::FAN_MARK_ADD | libc::FAN_MARK_ONLYDIR;
+    // By a name, because a descriptor alone must not be O_PATH.
+    // SAFETY: the path ends in NUL.
+    check(unsafe {
+        let (group, dir) = (group.as_raw_fd(), dir.as_raw_fd());
+        libc::fanotify_mark(group, flags, super::watch::ASK, dir, c".".as_ptr()).into()
+    })
+    .map(drop)
 }
 
 /// Closes, with the error that close(2) reports; the descriptor is gone in any case.

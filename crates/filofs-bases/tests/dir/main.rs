@@ -10,3 +10,4 @@ mod names;
 mod races;
 mod rights;
 mod user;
+mod watch;
