@@ -160,7 +160,7 @@ impl Served {
         let root = geteuid().is_root();
         options.fuse.nosuid = !options.suid.unwrap_or(root);
         options.fuse.nodev = !options.dev.unwrap_or(root);
-        options.fuse.allow_other |= root && !options.fuse.allow_root;
+        options.fuse.allow_other |= root && !options.fuse.allow_root && !options.alone;
         let stack = spec.build()?;
         let type_name = format!("fuse.{}", options.fuse.subtype);
         let identity = Identity::new(&shown, &type_name, &mountpoint.to_string_lossy())

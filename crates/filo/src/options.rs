@@ -15,6 +15,8 @@ pub(crate) struct MountOptions {
     pub(crate) suid: Option<bool>,
     /// `Some(true)`: device nodes work; `None`: they do for root alone.
     pub(crate) dev: Option<bool>,
+    /// Nobody but the mounting user may enter, root's mounts included.
+    pub(crate) alone: bool,
     /// The mount point may hold files.
     pub(crate) nonempty: bool,
     /// The mount is taken away when its server dies.
@@ -32,7 +34,11 @@ pub(crate) const HELP: &[(&str, &str)] = &[
     ("noatime, atime", "reading leaves access times alone, or not (the default)"),
     ("allow_other", "other users may use the mount (default for root)"),
     ("allow_root", "root may use it too, and nobody else"),
-    ("default_permissions", "the kernel checks permissions (the default)"),
+    ("no_allow_other", "nobody but the mounting user may use it (default but for root)"),
+    (
+        "default_permissions",
+        "the kernel checks permissions (the default, unless nobody else may enter and dir checks)",
+    ),
     (
         "no_default_permissions",
         "it does not: the base alone decides (mem: everybody may do everything)",
@@ -118,7 +124,7 @@ impl MountOptions {
         let clash = |other: &str, why: &str| {
             Failure::usage(format!("-o allow_idmap: not together with '{other}': {why}"))
         };
-        if fuse.allow_idmap && !fuse.default_permissions {
+        if fuse.allow_idmap && fuse.default_permissions == Some(false) {
             return Err(clash("no_default_permissions", "nobody would check permissions"));
         }
         if fuse.allow_idmap && fuse.allow_root {
@@ -141,11 +147,12 @@ impl MountOptions {
             "noexec" => fuse.noexec = true,
             "atime" => fuse.noatime = false,
             "noatime" => fuse.noatime = true,
-            "allow_other" => fuse.allow_other = true,
+            "allow_other" => (fuse.allow_other, self.alone) = (true, false),
+            "no_allow_other" => (fuse.allow_other, self.alone) = (false, true),
             "allow_root" => fuse.allow_root = true,
             "allow_idmap" => fuse.allow_idmap = true,
-            "default_permissions" => fuse.default_permissions = true,
-            "no_default_permissions" => fuse.default_permissions = false,
+            "default_permissions" => fuse.default_permissions = Some(true),
+            "no_default_permissions" => fuse.default_permissions = Some(false),
             "nonempty" => self.nonempty = true,
             "auto_unmount" => self.auto_unmount = true,
             "noauto_unmount" => self.auto_unmount = false,
@@ -189,6 +196,7 @@ const KNOWN: &[&str] = &[
     "atime",
     "noatime",
     "allow_other",
+    "no_allow_other",
     "allow_root",
     "allow_idmap",
     "default_permissions",
@@ -270,7 +278,9 @@ mod tests {
         let options =
             read("ro,allow_other,default_permissions,fsname=a\\,b,umask=022,uid=1000").unwrap();
         assert!(
-            options.fuse.read_only && options.fuse.allow_other && options.fuse.default_permissions
+            options.fuse.read_only
+                && options.fuse.allow_other
+                && options.fuse.default_permissions == Some(true)
         );
         assert_eq!(options.fuse.fsname, "a,b");
         assert_eq!((options.fuse.uid, options.fuse.umask), (Some(1000), Some(0o22)));

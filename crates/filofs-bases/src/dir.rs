@@ -77,7 +77,7 @@ impl FileSystem for Dir {
     }
 
     fn profile(&self) -> Profile {
-        Profile { locks: true, exportable: self.host.handles, ..Profile::default() }
+        Profile { locks: true, exportable: self.host.handles, checks: true, ..Profile::default() }
     }
 
     fn connect(&self, up: &Upward) {

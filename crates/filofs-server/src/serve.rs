@@ -85,7 +85,7 @@ impl Server {
     pub fn new() -> Server {
         let options = FuseOptions {
             // The mount above decides, and its kernel keeps what is kept back.
-            default_permissions: false,
+            default_permissions: Some(false),
             writeback: Some(false),
             ..FuseOptions::default()
         };

@@ -11,6 +11,10 @@ pub struct Profile {
     /// Nothing can be changed through it. A front end that decides about access by itself must
     /// know.
     pub read_only: bool,
+    /// It refuses by itself what the caller may not do, as far as an operation tells who calls. A
+    /// front end must still see to what it answers from its own memory: who may walk to a name
+    /// that it knows already.
+    pub checks: bool,
     /// How long a name that was not found may be believed to stay so.
     pub negative_ttl: Duration,
     /// It answers `getlk`, `setlk` and `flock` itself. Otherwise the front end keeps the locks.
@@ -29,6 +33,7 @@ impl Default for Profile {
         Profile {
             owns_files: false,
             read_only: false,
+            checks: false,
             negative_ttl: Duration::ZERO,
             locks: false,
             exportable: false,

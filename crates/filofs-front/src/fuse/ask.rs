@@ -11,10 +11,10 @@ use super::ledger::Ledger;
 use super::listing::{AFTER_DOT, AFTER_DOTS, Listing, take_back};
 use crate::nouns::{decode_device, decode_lock, decode_setattr, encode_lock};
 use filofs::{
-    Access, Context, CopyHow, Created, DirOffset, Entry, Errno, FallocateFlags, FileSystem, Ioctl,
-    Kind, Lock, LockKind, LockOwner, MakeHow, Name, Node, Open, OpenFlags, OpenHow, PollEvents,
-    ReleaseHow, RenameFlags, Result, Seek, Sink, SliceSink, SliceSource, SyncMode, WriteFlags,
-    XattrFlags,
+    ACL_ACCESS, Access, Context, CopyHow, Created, DirOffset, Entry, Errno, FallocateFlags,
+    FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name, Node, Open, OpenFlags,
+    OpenHow, PollEvents, ReleaseHow, RenameFlags, Result, Seek, Sink, SliceSink, SliceSource,
+    SyncMode, WriteFlags, XattrFlags,
 };
 use filofs_wire::abi;
 use filofs_wire::limits::SYMLINK_MAX;
@@ -200,6 +200,7 @@ impl Ask<'_> {
                 let kill = arg.setxattr_flags.contains(abi::SetxattrFlags::ACL_KILL_SGID);
                 flags.set(XattrFlags::KILL_SGID, kill);
                 mount.setxattr(cx, &self.node()?, name.as_bytes(), value, flags)?;
+                self.doubt_mode(name.as_bytes());
                 answer.empty();
             }
             Operation::Getxattr { arg, name } => {
@@ -214,6 +215,7 @@ impl Ask<'_> {
             }
             Operation::Removexattr { name } => {
                 mount.removexattr(cx, &self.node()?, name.as_bytes())?;
+                self.doubt_mode(name.as_bytes());
                 answer.empty();
             }
             Operation::Readdir { arg } => return self.list(&arg, false, window),
@@ -477,6 +479,14 @@ impl Ask<'_> {
             self.answer.data(window, taken)?;
         }
         Ok(())
+    }
+
+    /// An access ACL is half of a mode. A kernel that does not obey ACLs itself does not know that.
+    fn doubt_mode(&self, key: &[u8]) {
+        let obeys = self.ledger.terms().dialect.flags().contains(abi::InitFlags::POSIX_ACL);
+        if key == ACL_ACCESS && !obeys {
+            self.answer.doubt(self.nodeid);
+        }
     }
 
     fn list(&self, arg: &abi::ReadIn, plus: bool, window: &mut [u8]) -> Result<()> {

@@ -97,7 +97,7 @@ fn words(options: &FuseOptions, source: &str) -> String {
         (options.noexec, "noexec"),
         (options.noatime, "noatime"),
         (options.allow_other || options.allow_root, "allow_other"),
-        (options.default_permissions, "default_permissions"),
+        (options.default_permissions != Some(false), "default_permissions"),
     ];
     words.extend(switches.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()));
     if options.max_read > 0 {
@@ -145,7 +145,7 @@ mod tests {
         let options = FuseOptions {
             nosuid: false,
             nodev: false,
-            default_permissions: false,
+            default_permissions: Some(false),
             max_read: 4096,
             subtype: String::new(),
             ..FuseOptions::default()

@@ -188,7 +188,7 @@ fn words(device: i32, options: &FuseOptions, root: Kind) -> String {
     if options.allow_other || options.allow_root {
         words.push("allow_other".into());
     }
-    if options.default_permissions {
+    if options.default_permissions != Some(false) {
         words.push("default_permissions".into());
     }
     if options.max_read > 0 {

@@ -1,5 +1,6 @@
 //! `FuseOptions`: what the person who mounts asked for.
 
+use filofs::Profile;
 use std::time::Duration;
 
 /// How a mount is to look and behave. The default is the careful choice: no set-id programs, no
@@ -22,9 +23,10 @@ pub struct FuseOptions {
     /// The super-user may enter besides the mounting user. (The kernel does not know this: it is
     /// `allow_other`, with everybody else turned away here.)
     pub allow_root: bool,
-    /// The kernel checks permissions by mode, owner and ACL. Without it every caller who can
-    /// enter can do everything that the file system's own `access` allows.
-    pub default_permissions: bool,
+    /// Whether the kernel checks permissions by mode, owner and ACL. Where it does not, every
+    /// caller who can enter can do everything that the file system itself allows. `None`: it does
+    /// unless that decides nothing, see [`FuseOptions::kernel_checks`].
+    pub default_permissions: Option<bool>,
     /// The mount may be bound elsewhere with users and groups mapped (`X-mount.idmap` of
     /// mount(8), container managers). Linux then tells who asks only where something is made: all
     /// else is done with the rights of the server, and the kernel's check is the only one.
@@ -68,6 +70,21 @@ pub struct FuseOptions {
 impl FuseOptions {
     /// The default of [`FuseOptions::most_workers`].
     pub const MOST_WORKERS: usize = 512;
+
+    /// Whether the kernel is to check permissions in a mount of a file system with that profile.
+    ///
+    /// That has a price: Linux asks for a directory's attributes again after each change in it,
+    /// before it lets anybody do the next thing there. It decides nothing where the mounting user
+    /// alone may enter and the file system refuses by itself what this user may not do. In a user
+    /// namespace other than the first it stays on all the same, since without it Linux has no ACLs
+    /// there.
+    pub fn kernel_checks(&self, profile: &Profile) -> bool {
+        self.default_permissions.unwrap_or_else(|| {
+            let mapped = self.allow_idmap || profile.idmapped;
+            let private = !self.allow_other && !self.allow_root;
+            !(private && profile.checks && !mapped && in_first_user_namespace())
+        })
+    }
 }
 
 impl Default for FuseOptions {
@@ -80,7 +97,7 @@ impl Default for FuseOptions {
             noatime: false,
             allow_other: false,
             allow_root: false,
-            default_permissions: true,
+            default_permissions: None,
             allow_idmap: false,
             fsname: String::new(),
             subtype: String::from("filo"),
@@ -98,6 +115,42 @@ impl Default for FuseOptions {
             direct_io: false,
             writeback: None,
             most_workers: Self::MOST_WORKERS,
+        }
+    }
+}
+
+/// Whether user ids mean here what they mean to the machine.
+fn in_first_user_namespace() -> bool {
+    let ids = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    ids.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_checks_wherever_that_decides_anything() {
+        let first = in_first_user_namespace();
+        let (checks, plain) = (Profile { checks: true, ..Profile::default() }, Profile::default());
+        let options = FuseOptions::default();
+        assert_eq!(options.kernel_checks(&checks), !first, "alone with a base that refuses");
+        assert!(options.kernel_checks(&plain), "the base does not refuse");
+        let mapped = Profile { idmapped: true, ..checks };
+        assert!(options.kernel_checks(&mapped));
+        for shared in [
+            FuseOptions { allow_other: true, ..FuseOptions::default() },
+            FuseOptions { allow_root: true, ..FuseOptions::default() },
+            FuseOptions { allow_idmap: true, ..FuseOptions::default() },
+        ] {
+            assert!(shared.kernel_checks(&checks), "{shared:?}");
+        }
+        for said in [true, false] {
+            let options = FuseOptions { default_permissions: Some(said), ..options.clone() };
+            assert_eq!(
+                (options.kernel_checks(&checks), options.kernel_checks(&plain)),
+                (said, said)
+            );
         }
     }
 }

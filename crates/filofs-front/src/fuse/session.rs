@@ -10,7 +10,7 @@ use super::herald;
 use super::ledger::Ledger;
 use super::mountpoint::Mountpoint;
 use super::terms::{Settled, Terms, max_message_offered, most_pages};
-use super::{Arguments, Complaints, FuseOptions, MountError, ServeState, extension};
+use super::{Arguments, Complaints, FuseOptions, MountError, ServeState, extension, given};
 use filofs::{Cancel, Context, Errno, FileSystem, Mount, UnmountFlags, Upward, locked};
 use filofs_wire::call;
 use filofs_wire::dialect::Dialect;
@@ -69,7 +69,11 @@ impl Session {
         options: &FuseOptions,
     ) -> Result<Session, MountError> {
         let read_only = options.read_only || mount.profile().read_only;
-        let options = &FuseOptions { read_only, ..options.clone() };
+        // Of a device that somebody mounted already nobody knows who may enter.
+        let checked =
+            given::number(mountpoint).is_some() || options.kernel_checks(&mount.profile());
+        let default_permissions = options.default_permissions.or(Some(checked));
+        let options = &FuseOptions { read_only, default_permissions, ..options.clone() };
         let shown = &mount.identity().from;
         let source = if options.fsname.is_empty() { shown.as_str() } else { &options.fsname };
         let source = if source.is_empty() { "filo" } else { source };

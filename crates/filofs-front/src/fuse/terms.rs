@@ -185,10 +185,11 @@ fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
         | InitFlags::CREATE_SUPP_GROUP;
     // ACLs are kept by the file system as extended attributes and obeyed by the kernel. It makes
     // the kernel check permissions even where that was not asked for.
-    flags.set(InitFlags::POSIX_ACL, options.default_permissions);
+    let checked = options.default_permissions != Some(false);
+    flags.set(InitFlags::POSIX_ACL, checked);
     // The kernel refuses the connection without default_permissions.
     let idmap = profile.idmapped || options.allow_idmap;
-    flags.set(InitFlags::ALLOW_IDMAP, idmap && options.default_permissions);
+    flags.set(InitFlags::ALLOW_IDMAP, idmap && checked);
     // Locks that other machines or programs see; otherwise the kernel keeps them itself.
     flags.set(InitFlags::POSIX_LOCKS | InitFlags::FLOCK_LOCKS, profile.locks);
     // Handles either lead back after the caches were dropped, or are not given out at all.
@@ -285,7 +286,7 @@ mod tests {
         let profile = Profile { owns_files: true, idmapped: true, ..Profile::default() };
         let options = FuseOptions {
             writeback: Some(false),
-            default_permissions: false,
+            default_permissions: Some(false),
             auto_cache: true,
             ..FuseOptions::default()
         };
@@ -300,7 +301,7 @@ mod tests {
         let idmap = FuseOptions { allow_idmap: true, ..FuseOptions::default() };
         let (_, out) = agreed(&Profile::default(), &idmap);
         assert!(out.init_flags().contains(InitFlags::ALLOW_IDMAP));
-        let unchecked = FuseOptions { default_permissions: false, ..idmap };
+        let unchecked = FuseOptions { default_permissions: Some(false), ..idmap };
         let (_, out) = agreed(&Profile::default(), &unchecked);
         assert!(!out.init_flags().contains(InitFlags::ALLOW_IDMAP));
         let direct = FuseOptions { direct_io: true, ..FuseOptions::default() };
