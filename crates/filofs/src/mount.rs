@@ -1,7 +1,7 @@
 //! `Mount`: a stack that is in use: its state, its identity, its live nodes and open files.
 
 use crate::{
-    Context, Cookie, Counters, Entry, Errno, FileSystem, Identity, Node, Nodes, Op, Opens,
+    Context, Cookie, Counters, Entry, Errno, FileSystem, Identity, Kind, Node, Nodes, Op, Opens,
     ReleaseHow, Result, Stack, Statfs, SyncMode, UnmountFlags, Upward, locked,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -132,7 +132,11 @@ impl Mount {
             log::error!("{}: the answer for a name is its own directory", self.stack.name());
             return Err(Errno::EPROTO);
         }
-        self.nodes.adopt(entry)
+        let node = self.nodes.adopt(entry)?;
+        if node.kind() == Kind::Directory {
+            node.found_in(dir, self.nodes.moves());
+        }
+        Ok(node)
     }
 
     /// statvfs(3) with the mount's identity, which is right even when the numbers are an error
@@ -270,7 +274,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Attr, Kind, Name, OpenFlags, OpenHow, Opened};
+    use crate::{Attr, Name, OpenFlags, OpenHow, Opened};
     use std::sync::atomic::{AtomicBool, AtomicU32};
 
     /// State that does not go quietly.

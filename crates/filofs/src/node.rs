@@ -7,7 +7,7 @@ use crate::slots::{Slot, Slots};
 use crate::{Cookie, Entry, Errno, Generation, Kind, Result, State, locked};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// One file, live in a mount.
@@ -21,6 +21,11 @@ struct Inner {
     cookie: Cookie,
     generation: Generation,
     kind: Kind,
+    /// Of the table's moves, how many there had been when `above` was noted.
+    above_since: AtomicU32,
+    ino: u64,
+    /// See [`Node::above`]; 0 if it was never noted.
+    above: AtomicU64,
     state: Option<State>,
     slots: Slots,
     home: Weak<Table>,
@@ -46,6 +51,26 @@ impl Node {
     /// What kind of file it is.
     pub fn kind(&self) -> Kind {
         self.0.kind
+    }
+
+    /// The inode number that it was found with, as programs see it.
+    pub fn ino(&self) -> u64 {
+        self.0.ino
+    }
+
+    /// The inode number of the directory that it was last found in. `None` where that is not known,
+    /// or may not be so any more because something has moved since ([`Nodes::moved`]).
+    pub fn above(&self) -> Option<u64> {
+        let moves = self.0.home.upgrade()?.moves.load(Ordering::Relaxed);
+        let since = self.0.above_since.load(Ordering::Acquire);
+        let above = self.0.above.load(Ordering::Relaxed);
+        (above != 0 && since == moves).then_some(above)
+    }
+
+    /// Notes that it was found in that directory.
+    pub(crate) fn found_in(&self, dir: &Node, moves: u32) {
+        self.0.above.store(dir.ino(), Ordering::Relaxed);
+        self.0.above_since.store(moves, Ordering::Release);
     }
 
     /// What the base put into [`Entry::state`], if it is a `T`.
@@ -91,6 +116,9 @@ impl Inner {
             cookie: entry.cookie,
             generation: entry.generation,
             kind: entry.attr.kind,
+            above_since: AtomicU32::new(0),
+            ino: entry.attr.ino,
+            above: AtomicU64::new(0),
             state: entry.state.clone(),
             slots: Slots::new(slots),
             home,
@@ -119,6 +147,8 @@ pub struct Nodes(Arc<Table>);
 struct Table {
     slots: usize,
     live: AtomicUsize,
+    /// How often something was moved from one directory to another.
+    moves: AtomicU32,
     shards: [Mutex<HashMap<Cookie, Record>>; Table::SHARDS],
 }
 
@@ -149,6 +179,7 @@ impl Nodes {
         Nodes(Arc::new(Table {
             slots,
             live: AtomicUsize::new(0),
+            moves: AtomicU32::new(0),
             shards: std::array::from_fn(|_| Mutex::default()),
         }))
     }
@@ -231,6 +262,17 @@ impl Nodes {
     pub fn find(&self, cookie: Cookie) -> Result<Node> {
         let inner = self.0.shard(cookie).get(&cookie).and_then(|record| record.node.upgrade());
         inner.map(Node).ok_or(Errno::ESTALE)
+    }
+
+    /// Something was moved from one directory to another: what was noted of who is in which
+    /// ([`Node::above`]) does not hold any more.
+    pub fn moved(&self) {
+        self.0.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something was moved.
+    pub(crate) fn moves(&self) -> u32 {
+        self.0.moves.load(Ordering::Relaxed)
     }
 
     /// How many nodes live.

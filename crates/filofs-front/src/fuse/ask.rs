@@ -365,7 +365,11 @@ impl Ask<'_> {
         let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
         let (dir, to_dir) = (self.node()?, self.ledger.node(&self.cx, to_dir)?);
         let (name, to_name) = (Name::new(name.as_bytes())?, Name::new(to_name.as_bytes())?);
-        self.ledger.mount().rename(&self.cx, &dir, name, &to_dir, to_name, flags)?;
+        let mount = self.ledger.mount();
+        mount.rename(&self.cx, &dir, name, &to_dir, to_name, flags)?;
+        if !dir.is(&to_dir) {
+            mount.nodes().moved();
+        }
         self.answer.empty();
         Ok(())
     }
@@ -501,7 +505,7 @@ impl Ask<'_> {
             let mut listing = Listing::new(ledger, dir, plus, window);
             let mut more = true;
             if arg.offset < AFTER_DOTS {
-                let own = mount.getattr(cx, dir, Some(&open))?.ino;
+                let own = dir.ino();
                 if arg.offset < AFTER_DOT {
                     more = listing.add_dots(b".", own, AFTER_DOT);
                 }
@@ -509,7 +513,8 @@ impl Ask<'_> {
                     let above = if dir.is(mount.root()) {
                         own // what the mount point is in, only the kernel knows
                     } else {
-                        mount.parent(cx, dir).map_or(own, |parent| parent.attr.ino)
+                        let ask = || mount.parent(cx, dir).map_or(own, |parent| parent.attr.ino);
+                        dir.above().unwrap_or_else(ask)
                     };
                     more = listing.add_dots(b"..", above, AFTER_DOTS);
                 }
