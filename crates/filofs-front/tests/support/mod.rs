@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub)] // each test program uses its part
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may be blunt
 
+pub mod constants;
+pub mod peer;
 pub mod tiny;
 
 use filofs::{Identity, Mount, Stack};
