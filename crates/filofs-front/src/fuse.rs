@@ -29,6 +29,7 @@
 //! | `error` | why there is no mount, and what to do |
 //! | `device`, `buffer` | the descriptor and the memory of one message |
 //! | `crew`, `backlog` | the threads, and requests that wait for one |
+//! | `pulse` | whether a thread waits, computes, or is not let run |
 //! | `terms` | what INIT settles, computed in one place |
 //! | `extension` | what a core that knows filo's extension is told beside it, and may ask |
 //! | `dispatch` | each message: what it is, and that it is answered |
@@ -71,6 +72,7 @@ mod listing;
 mod lockers;
 mod mountpoint;
 mod options;
+mod pulse;
 mod releases;
 mod session;
 mod terms;

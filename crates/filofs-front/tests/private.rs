@@ -106,7 +106,7 @@ fn root_may_what_root_may_and_no_more() {
     assert_eq!(fs::read(&path).unwrap(), b"#!/bin/sh\n", "another's");
     let executed = errno(Command::new(&path).status());
     assert_eq!(executed, EACCES, "what nobody may execute");
-    let access = |mode| rustix::fs::access(&path, mode).map_err(|e| e.raw_os_error());
+    let access = |mode| rustix::fs::access(&path, mode).map_err(rustix::io::Errno::raw_os_error);
     assert_eq!(access(rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK), Ok(()));
     assert_eq!(access(rustix::fs::Access::EXEC_OK), Err(EACCES));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o6711)).unwrap();

@@ -13,7 +13,9 @@
 //!    nothing, looks a thousand times a second while there is work; when nobody reads and nothing
 //!    has been taken since it looked last, it sends a reader, and the operation counts as slow
 //!    from then on. So no request ever waits longer for another than a look of the steward's,
-//!    whatever blocks, up to the limit of workers.
+//!    whatever blocks, up to the limit of workers. A worker that waits for nothing but is not let
+//!    run, because others have the CPU, is not helped by one more: then the steward holds back,
+//!    for a tenth of a second at most. (That one computes it sees a tick of the clock later.)
 //! 3. A worker that is done goes on reading if nobody else does; otherwise, it rests. A single
 //!    client with quick requests is therefore served by one thread alone.
 //! 4. A handler may ask the core something and wait for the answer (A121). When all workers are at
@@ -29,6 +31,7 @@ use super::buffer::Buffer;
 use super::device::{Arrival, Device, Outlet};
 use super::dispatch::Dispatch;
 use super::flight::{Flight, Flights};
+use super::pulse::Pulse;
 use filofs::{Errno, locked};
 use filofs_wire::abi::Opcode;
 use filofs_wire::errno::ReplyErrno;
@@ -267,17 +270,24 @@ impl Crew {
         let mut seen = 0;
         let mut quiet = 0;
         let mut looks = 0u32;
+        let mut stall = None;
         while !self.ended() {
             let taken = self.taken.load(SeqCst);
             let still = std::mem::replace(&mut seen, taken) == taken;
             let read = self.readers.load(SeqCst) > 0;
             if still && !read {
-                self.costs.condemn(self.last.load(SeqCst));
-                if !self.call() && self.dispatch.calls.awaited() {
-                    self.relieve();
+                let stall = stall.get_or_insert_with(|| Stall::new(self.flights().at_work()));
+                if !stall.passes_by_itself() {
+                    self.costs.condemn(self.last.load(SeqCst));
+                    if !self.call() && self.dispatch.calls.awaited() {
+                        self.relieve();
+                    }
                 }
             } else if !self.backlog.is_empty() {
                 self.call();
+            }
+            if !still || read {
+                stall = None;
             }
             looks = looks.wrapping_add(1);
             if looks.is_multiple_of(Self::GRACE) {
@@ -357,6 +367,34 @@ impl Crew {
             let waited = self.changed.wait_timeout(roster, left);
             roster = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+/// A time in which nobody reads and nothing is taken, as the steward sees it.
+struct Stall {
+    began: Instant,
+    /// The workers when it began.
+    pulses: Vec<(u32, Pulse)>,
+}
+
+impl Stall {
+    /// So long a worker may starve. Beyond that another is sent, as for one that blocks: a mistake
+    /// here must not stop a mount.
+    const PATIENCE: Duration = Duration::from_millis(100);
+
+    fn new(workers: Vec<u32>) -> Stall {
+        let pulses = workers.into_iter().filter_map(|worker| Some((worker, Pulse::of(worker)?)));
+        Stall { began: Instant::now(), pulses: pulses.collect() }
+    }
+
+    /// Whether one of the workers only has to be let run.
+    fn passes_by_itself(&self) -> bool {
+        let elapsed = self.began.elapsed();
+        let mut pulses = self.pulses.iter();
+        elapsed < Self::PATIENCE
+            && pulses.any(|(worker, before)| {
+                Pulse::of(*worker).is_some_and(|now| now.is_starved_since(*before, elapsed))
+            })
     }
 }
 

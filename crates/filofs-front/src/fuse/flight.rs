@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 /// A worker's place for the request it works on. Used again for each of its requests.
 #[derive(Debug, Default)]
 pub(super) struct Flight {
+    /// The worker's thread; 0 for one that has no place among [`Flights`].
+    worker: u32,
     state: Mutex<State>,
     /// Its caller's "stop".
     pub(super) cancel: Cancel,
@@ -105,9 +107,10 @@ impl Flights {
         }
     }
 
-    /// A place for a new worker.
+    /// A place for a new worker: the calling thread.
     pub(super) fn join(&self) -> Arc<Flight> {
-        let flight = Arc::new(Flight::default());
+        let worker = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+        let flight = Arc::new(Flight { worker, ..Flight::default() });
         locked(&self.all).push(flight.clone());
         flight
     }
@@ -155,6 +158,13 @@ impl Flights {
                 flight.cancel.cancel();
             }
         }
+    }
+
+    /// The threads that work on a request.
+    pub(super) fn at_work(&self) -> Vec<u32> {
+        let all = locked(&self.all);
+        let busy = all.iter().filter(|flight| locked(&flight.state).unique != 0);
+        busy.map(|flight| flight.worker).collect()
     }
 
     /// Whether any request waits for its answer.
