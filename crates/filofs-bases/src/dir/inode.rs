@@ -24,6 +24,8 @@ pub(super) struct Inode {
     pub(super) cookie: Cookie,
     pub(super) identity: Identity,
     pub(super) home: Weak<Host>,
+    /// Whether its file system is [`super::local`].
+    pub(super) local: bool,
     /// The descriptor, O_PATH, while the budget has one for it.
     pub(super) slot: Mutex<Option<Cached>>,
     /// Used since the clock's hand came by.
@@ -102,12 +104,14 @@ impl Inode {
         cookie: Cookie,
         identity: Identity,
         home: Weak<Host>,
+        local: bool,
         place: Option<Place>,
     ) -> Inode {
         Inode {
             cookie,
             identity,
             home,
+            local,
             slot: Mutex::new(None),
             used: AtomicBool::new(true),
             orphan: AtomicBool::new(false),
@@ -197,7 +201,7 @@ mod tests {
     #[test]
     fn a_chain_longer_than_the_stack_is_let_go() {
         let identity = Identity { dev: 1, ino: 1, kind: Kind::Directory, born: None };
-        let make = |place| Arc::new(Inode::new(Cookie(1), identity, Weak::new(), place));
+        let make = |place| Arc::new(Inode::new(Cookie(1), identity, Weak::new(), true, place));
         let mut last = make(None);
         for _ in 0..200_000 {
             last = make(Some(Place { parent: last, name: Box::from(*b"d") }));

@@ -1,10 +1,12 @@
 //! `HostOpen`: a file of the host, opened; and its data.
 
 use super::descriptors::{DESCRIPTORS, Permit};
+use super::host::stat;
+use super::inode::{Identity, Inode};
 use super::listing::Listing;
 use super::{Dir, inode, sys, up};
 use filofs::{
-    Access, Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Node, Open, OpenFlags,
+    Access, Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Name, Node, Open, OpenFlags,
     OpenHow, Opened, OpenedFlags, ReleaseHow, Result, Seek, Sink, Source, WriteFlags, permission,
 };
 use rustix::fd::{AsFd, OwnedFd};
@@ -145,9 +147,53 @@ impl Dir {
         } else if how.flags.has(OpenFlags::DIRECTORY) {
             return Err(Errno::ENOTDIR);
         }
-        let held = self.host.descriptor(&inode)?;
-        let rights = &self.host.rights;
+        let open = match self.open_in_place(cx, &inode, how, flags) {
+            Some(open) => open,
+            None => self.open_held(cx, &inode, how, flags)?,
+        };
+        if how.kill_priv && flags.contains(OFlags::TRUNC) && self.host.rights.keeps_set_id(cx) {
+            self.kill_priv(&inode, &open.fd)?;
+        }
+        inode.set_opened(&open.fd);
+        Ok(open.answer())
+    }
+
+    /// Two system calls: one opens the file by its name, one looks whether it is the one that is
+    /// meant; both together cost less than the way through /proc. `None` where that is not the
+    /// way, or not the file, or where that is refused. (A file is not cut before it was looked at.)
+    fn open_in_place(
+        &self,
+        cx: &Context<'_>,
+        inode: &Arc<Inode>,
+        how: OpenHow,
+        flags: OFlags,
+    ) -> Option<HostOpen> {
+        if flags.contains(OFlags::TRUNC) {
+            return None;
+        }
+        let place = self.host.known_place(inode)?;
+        let dir = self.host.descriptor(&place.parent).ok()?;
+        let name = Name::new(&place.name).ok()?;
         let open = new_open(how.flags, || {
+            let open = || self.host.open_name(dir.as_fd(), name, flags);
+            self.host.rights.as_caller(cx, open)
+        });
+        let open = open.ok()?;
+        let found = Identity::of(&stat(open.fd()).ok()?).ok()?;
+        inode.identity.agrees(&found).then_some(open)
+    }
+
+    /// Through a descriptor that holds the file: whatever is refused here is refused.
+    fn open_held(
+        &self,
+        cx: &Context<'_>,
+        inode: &Arc<Inode>,
+        how: OpenHow,
+        flags: OFlags,
+    ) -> Result<HostOpen> {
+        let held = self.host.descriptor(inode)?;
+        let rights = &self.host.rights;
+        new_open(how.flags, || {
             let opened = rights.as_caller(cx, || match self.host.reopen(held.as_fd(), flags) {
                 // An append-only file, chattr(1) +a, is opened in no other way.
                 Err(Errno::EPERM) if how.flags.has(OpenFlags::APPEND) => {
@@ -164,12 +210,7 @@ impl Dir {
                 }
                 opened => opened,
             }
-        })?;
-        if how.kill_priv && flags.contains(OFlags::TRUNC) && self.host.rights.keeps_set_id(cx) {
-            self.kill_priv(&inode, &held)?;
-        }
-        inode.set_opened(&open.fd);
-        Ok(open.answer())
+        })
     }
 
     /// A copy is closed: the host's own flush, and its late errors, happen then. Where nothing

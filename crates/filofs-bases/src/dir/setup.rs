@@ -3,6 +3,7 @@
 use super::descriptors::DESCRIPTORS;
 use super::host::{HOLD, Host, stat};
 use super::inode::{Cached, Identity, ROOT};
+use super::local::is_local;
 use super::rights::Rights;
 use super::watch::Watch;
 use super::{Dir, sys, up};
@@ -115,6 +116,7 @@ impl Dir {
         if identity.kind != Kind::Directory {
             return Err(SetupError::new(format!("{}: not a directory", path.display())));
         }
+        let local = is_local(&root, &root_stat);
         let proc = open_proc()?;
         // For syncfs(2), which takes no O_PATH descriptor; without it, sync(2) is all there is.
         let sync = rustix::fs::openat(
@@ -139,7 +141,7 @@ impl Dir {
         };
         let host = Arc::new_cyclic(|me| Host::new(me.clone(), proc, settings));
         host.keep_mount(&root, &identity);
-        let (inode, _) = host.inodes.meet(identity, Some(ROOT), &host.me, None, None);
+        let (inode, _) = host.inodes.meet(identity, Some(ROOT), &host.me, local, None, None);
         if let Some(watch) = &host.watch {
             // What cannot be watched at the root is not worth the name.
             watch.add(&inode, root.as_fd()).map_err(unwatched)?;
