@@ -100,7 +100,7 @@ impl Host {
         if let Some(fd) = held(inode).or_else(|| inode.opened()) {
             return stat(fd);
         }
-        if let Some(place) = self.known_place(inode) {
+        if let Some(place) = inode.short_way() {
             let dir = self.descriptor(&place.parent)?;
             let name = Name::new(&place.name)?;
             let asked = self.as_anybody(|| stat_name(&place.parent, &dir, name));
@@ -112,12 +112,6 @@ impl Host {
             }
         }
         stat(self.descriptor(inode)?)
-    }
-
-    /// The name that an inode can be reached by in one step, with its identity looked at after.
-    pub(super) fn known_place(&self, inode: &Inode) -> Option<Place> {
-        let asks_by_name = inode.local && inode.identity.born.is_some();
-        inode.place().filter(|place| asks_by_name && place.parent.local)
     }
 
     /// Does what needs a right to search at most: with the rights the thread has, then with the
@@ -220,22 +214,6 @@ impl Host {
         let stat = stat(&fd)?;
         let local = if is_beside(&stat) { parent.local } else { is_local(&fd, &stat) };
         Ok(Found { stat, fd: Some(fd), local })
-    }
-
-    /// Opens a regular file or directory by its name, with the rights of the thread. Never
-    /// follows a link, never leaves the directory, never waits for a fifo's other end.
-    pub(super) fn open_name(
-        &self,
-        dir: BorrowedFd<'_>,
-        name: Name<'_>,
-        flags: OFlags,
-    ) -> Result<OwnedFd> {
-        let never = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
-        with_room(|| {
-            rustix::fs::openat2(dir, name.bytes(), flags | never, Mode::empty(), resolve)
-                .map_err(up)
-        })
     }
 
     /// Opens one name, to hold it. Never follows a link, never leaves the directory.
@@ -459,6 +437,16 @@ pub(super) fn stat_name(parent: &Inode, dir: impl AsFd, name: Name<'_>) -> Resul
         flags |= AtFlags::STATX_DONT_SYNC;
     }
     rustix::fs::statx(dir, name.bytes(), flags, ASK).map_err(up)
+}
+
+/// Opens a regular file or directory by its name, with the rights of the thread. Never follows a
+/// link, never leaves the directory, never waits for a fifo's other end.
+pub(super) fn open_name(dir: impl AsFd, name: Name<'_>, flags: OFlags) -> Result<OwnedFd> {
+    let never = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    with_room(|| {
+        rustix::fs::openat2(&dir, name.bytes(), flags | never, Mode::empty(), resolve).map_err(up)
+    })
 }
 
 /// Whether what a name led to is on the same mount as its directory.

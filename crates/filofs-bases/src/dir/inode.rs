@@ -128,6 +128,13 @@ impl Inode {
         locked(&self.place).clone()
     }
 
+    /// The name that last led here, where asking by it costs least: what it leads to is compared
+    /// with this inode's identity, for which it takes a birth time.
+    pub(super) fn short_way(&self) -> Option<Place> {
+        let is_known = self.local && self.identity.born.is_some();
+        self.place().filter(|place| is_known && place.parent.local)
+    }
+
     /// Whether that is the name that last led here.
     pub(super) fn is_at(&self, parent: &Arc<Inode>, name: Name<'_>) -> bool {
         let place = locked(&self.place);

@@ -1,7 +1,7 @@
 //! `HostOpen`: a file of the host, opened; and its data.
 
 use super::descriptors::{DESCRIPTORS, Permit};
-use super::host::stat;
+use super::host::{open_name, stat};
 use super::inode::{Identity, Inode};
 use super::listing::Listing;
 use super::{Dir, inode, sys, up};
@@ -171,11 +171,11 @@ impl Dir {
         if flags.contains(OFlags::TRUNC) {
             return None;
         }
-        let place = self.host.known_place(inode)?;
+        let place = inode.short_way()?;
         let dir = self.host.descriptor(&place.parent).ok()?;
         let name = Name::new(&place.name).ok()?;
         let open = new_open(how.flags, || {
-            let open = || self.host.open_name(dir.as_fd(), name, flags);
+            let open = || open_name(&dir, name, flags);
             self.host.rights.as_caller(cx, open)
         });
         let open = open.ok()?;
