@@ -19,6 +19,7 @@
 //! that signal.
 
 mod attributes;
+mod cached;
 mod covered;
 mod descriptors;
 mod handles;
@@ -83,7 +84,11 @@ impl FileSystem for Dir {
     }
 
     fn profile(&self) -> Profile {
-        Profile { locks: true, exportable: self.host.handles, ..Profile::default() }
+        Profile {
+            locks: self.host.keeps_locks,
+            exportable: self.host.handles,
+            ..Profile::default()
+        }
     }
 
     fn connect(&self, up: &Upward) {

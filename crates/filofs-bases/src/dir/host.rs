@@ -31,6 +31,8 @@ pub(super) struct Host {
     pub(super) attr_ttl: Duration,
     /// Whether other file systems mounted below are refused.
     pub(super) one_device: bool,
+    /// Whether locks are kept below, where other programs meet them.
+    pub(super) keeps_locks: bool,
     /// Whether the host opens by handle, for us.
     pub(super) handles: bool,
     /// The device of the root.
@@ -74,6 +76,7 @@ impl Host {
             entry_ttl: set.entry_ttl,
             attr_ttl: set.attr_ttl,
             one_device: set.one_device,
+            keeps_locks: set.host_locks,
             handles: set.handles,
             dev: set.dev,
             watch: set.watch.map(Arc::new),

@@ -6,6 +6,7 @@
 //! Lock order: a shard of [`super::inodes`], then an inode's `slot`, then the clock of
 //! [`super::descriptors`]. Of two inodes no two locks are waited for together.
 
+use super::cached;
 use super::descriptors::DESCRIPTORS;
 use super::host::Host;
 use super::locks::Holders;
@@ -28,6 +29,8 @@ pub(super) struct Inode {
     pub(super) local: bool,
     /// The descriptor, O_PATH, while the budget has one for it.
     pub(super) slot: Mutex<Option<Cached>>,
+    /// What front ends have cached of it.
+    pub(super) cached: cached::Cached,
     /// Used since the clock's hand came by.
     pub(super) used: AtomicBool,
     /// Has lost its last name through us: only a descriptor leads to it.
@@ -113,6 +116,7 @@ impl Inode {
             home,
             local,
             slot: Mutex::new(None),
+            cached: cached::Cached::default(),
             used: AtomicBool::new(true),
             orphan: AtomicBool::new(false),
             handle: OnceLock::new(),

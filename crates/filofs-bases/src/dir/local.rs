@@ -2,7 +2,7 @@
 //!
 //! Nobody changes them but through this kernel, so asking for attributes never goes anywhere;
 //! their files do nothing at close(2), so it need not be asked for either; opening a regular file
-//! of theirs does nothing else. Of others (network file systems, FUSE, overlays of anything, the
+//! of theirs does nothing else, and a read of one that is short has come to the end. Of others (network file systems, FUSE, overlays of anything, the
 //! kernel's own like procfs) none of that is known.
 
 use rustix::fd::AsFd;

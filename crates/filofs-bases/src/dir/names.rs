@@ -271,8 +271,8 @@ impl Dir {
         stat: &rustix::fs::Statx,
         open: HostOpen,
     ) -> Result<Created> {
-        inode.set_opened(open.fd());
-        Ok(Created { entry: self.host.entry(inode, stat)?, opened: open.answer() })
+        let opened = open.answer(&self.host, &inode, stat);
+        Ok(Created { entry: self.host.entry(inode, stat)?, opened })
     }
 
     pub(super) fn do_remove(

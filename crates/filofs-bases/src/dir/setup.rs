@@ -37,6 +37,12 @@ const OPTIONS: &[OptionHelp] = &[
         help: "whether other file systems mounted below are shown (default follow)",
     },
     OptionHelp {
+        key: "locks",
+        value: "kernel|host",
+        help: "who keeps file locks: the kernel above, for this mount alone, or the host, where \
+               other programs meet them (default kernel)",
+    },
+    OptionHelp {
         key: "remember",
         value: "N",
         help: "how many files that are out of use are found again by number (default 262144)",
@@ -63,6 +69,9 @@ const OPTIONS: &[OptionHelp] = &[
 pub struct DirOptions {
     /// Whether other file systems mounted below are refused with EXDEV.
     pub one_device: bool,
+    /// Whether the host keeps locks, where programs outside of the mount meet them. If not, who
+    /// is above keeps them, and this base is not asked.
+    pub host_locks: bool,
     /// How many inodes that were given back are remembered, for `recall`.
     pub remember: usize,
     /// How long attributes may be believed.
@@ -77,6 +86,7 @@ impl Default for DirOptions {
     fn default() -> Self {
         DirOptions {
             one_device: false,
+            host_locks: false,
             remember: 1 << 18,
             attr_ttl: Duration::from_secs(1),
             entry_ttl: Duration::from_secs(1),
@@ -93,6 +103,7 @@ pub(super) struct Settings {
     pub(super) entry_ttl: Duration,
     pub(super) attr_ttl: Duration,
     pub(super) one_device: bool,
+    pub(super) host_locks: bool,
     pub(super) handles: bool,
     pub(super) dev: u64,
     pub(super) watch: Option<Watch>,
@@ -135,6 +146,7 @@ impl Dir {
             entry_ttl: options.entry_ttl,
             attr_ttl: options.attr_ttl,
             one_device: options.one_device,
+            host_locks: options.host_locks,
             handles,
             dev: identity.dev,
             watch: options.watch.then(Watch::new).transpose().map_err(unwatched)?,
@@ -161,6 +173,9 @@ fn build(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
     let mut set = DirOptions::default();
     if let Some(deny) = choice(options, "xdev", "deny", "follow")? {
         set.one_device = deny;
+    }
+    if let Some(host) = choice(options, "locks", "host", "kernel")? {
+        set.host_locks = host;
     }
     if let Some(on) = choice(options, "watch", "on", "off")? {
         set.watch = on;
