@@ -2,7 +2,12 @@
 //!
 //! - **Nodes** are reached by descriptor, by file handle, or one name at a time from their
 //!   parent (`host`); no path is ever put together, so no link and no rename below leads out.
-//! - **Descriptors** are a bounded cache over any number of live nodes (`descriptors`).
+//!   What a name leads to is compared with what it led to before (`Identity`); a file that is
+//!   elsewhere now, and that no descriptor or handle leads to, is ESTALE.
+//! - **Descriptors** are a bounded cache over any number of live nodes (`descriptors`). A node
+//!   gets one when it is used beyond its attributes: as a directory to look in, to be changed.
+//! - **System calls** are as few as this allows, on file systems that are `local`: one for a
+//!   lookup, an entry of a listing, attributes; two for an open, a new file, a rename.
 //! - **Rights** on the host are the caller's (`rights`). `getattr`, `read` and what else the
 //!   host grants to any holder of a descriptor are done by whoever the thread happens to be.
 //! - **Special files** are never opened: `open` of a fifo, socket or device is ENXIO. Kernels
@@ -14,6 +19,7 @@
 //! that signal.
 
 mod attributes;
+mod cached;
 mod covered;
 mod descriptors;
 mod handles;
@@ -22,6 +28,7 @@ mod inode;
 mod inodes;
 mod ioctls;
 mod listing;
+mod local;
 mod locks;
 mod names;
 mod opened;
@@ -77,7 +84,12 @@ impl FileSystem for Dir {
     }
 
     fn profile(&self) -> Profile {
-        Profile { locks: true, exportable: self.host.handles, checks: true, ..Profile::default() }
+        Profile {
+            locks: self.host.keeps_locks,
+            exportable: self.host.handles,
+            checks: true,
+            ..Profile::default()
+        }
     }
 
     fn connect(&self, up: &Upward) {
@@ -94,7 +106,7 @@ impl FileSystem for Dir {
     }
 
     fn root(&self, _cx: &Context<'_>) -> Result<Entry> {
-        let stat = host::stat(self.host.descriptor(&self.root)?)?;
+        let stat = self.host.stat(&self.root)?;
         self.host.entry(self.root.clone(), &stat)
     }
 

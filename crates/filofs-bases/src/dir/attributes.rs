@@ -10,11 +10,11 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UT
 use std::sync::Arc;
 
 impl Dir {
-    /// One system call, with whatever rights the thread has: the descriptor is right enough.
+    /// One system call, with whatever rights the thread has: knowing the node is right enough.
     pub(super) fn do_getattr(&self, node: &Node, open: Option<&Open>) -> Result<Attr> {
         match open.and_then(Open::state::<HostOpen>) {
             Some(open) => self.host.attr(&stat(open.fd())?),
-            None => self.host.attr(&stat(self.host.descriptor(&inode(node)?)?)?),
+            None => self.host.attr(&self.host.stat(&inode(node)?)?),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::host::{hold, stat};
 use super::inode::Identity;
 use super::inodes::Recalled;
+use super::local::is_local;
 use super::sys::HostHandle;
 use super::{Dir, inode, sys};
 use filofs::{Cookie, Entry, Errno, FileHandle, Kind, Node, Result};
@@ -58,7 +59,7 @@ impl Dir {
     pub(super) fn do_recall(&self, cookie: Cookie) -> Result<Entry> {
         let known = match self.host.inodes.recall(cookie).ok_or(Errno::ESTALE)? {
             Recalled::Alive(inode) => {
-                let stat = stat(self.host.descriptor(&inode)?)?;
+                let stat = self.host.stat(&inode)?;
                 // Whoever still used it would not have to ask: the file is gone, even if its
                 // release and its forgetting are still under way.
                 if stat.stx_nlink == 0 {
@@ -90,7 +91,9 @@ impl Dir {
         } else if stat.stx_nlink == 0 {
             return Err(Errno::ESTALE);
         }
-        let (inode, _) = self.host.inodes.meet(identity, cookie, &self.host.me, None, Some(handle));
+        let local = is_local(&fd, &stat);
+        let host = &self.host;
+        let (inode, _) = host.inodes.meet(identity, cookie, &host.me, local, None, Some(handle));
         hold(&inode, sys::duplicate(&fd)?);
         self.host.entry(inode, &stat)
     }

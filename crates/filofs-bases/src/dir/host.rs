@@ -4,13 +4,16 @@ use super::covered::pass_below;
 use super::descriptors::{DESCRIPTORS, with_room};
 use super::inode::{Cached, Identity, Inode, Place};
 use super::inodes::Inodes;
+use super::local::is_local;
 use super::rights::Rights;
 use super::sys::{self, HostHandle};
 use super::up;
 use super::watch::Watch;
 use filofs::{Attr, Device, Entry, Errno, Generation, Gid, Kind, Name, Result, Time, Uid, locked};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp,
+};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io::Write;
@@ -28,6 +31,8 @@ pub(super) struct Host {
     pub(super) attr_ttl: Duration,
     /// Whether other file systems mounted below are refused.
     pub(super) one_device: bool,
+    /// Whether locks are kept below, where other programs meet them.
+    pub(super) keeps_locks: bool,
     /// Whether the host opens by handle, for us.
     pub(super) handles: bool,
     /// The device of the root.
@@ -38,6 +43,15 @@ pub(super) struct Host {
     proc: OwnedFd,
     /// A descriptor on each mount that handles were made of, with its device.
     mounts: Mutex<HashMap<i32, (u64, Arc<OwnedFd>)>>,
+}
+
+/// What a name led to.
+pub(super) struct Found {
+    pub(super) stat: Statx,
+    /// Where it had to be opened to be looked at.
+    pub(super) fd: Option<OwnedFd>,
+    /// Whether its file system is local, see [`Inode::local`].
+    pub(super) local: bool,
 }
 
 /// Handles of more mounts than this are not kept.
@@ -62,6 +76,7 @@ impl Host {
             entry_ttl: set.entry_ttl,
             attr_ttl: set.attr_ttl,
             one_device: set.one_device,
+            keeps_locks: set.host_locks,
             handles: set.handles,
             dev: set.dev,
             watch: set.watch.map(Arc::new),
@@ -82,15 +97,48 @@ impl Host {
         Ok(fd)
     }
 
+    /// What an inode is now: one system call, by its descriptor or else by its name, with
+    /// whatever rights the thread has where they are enough. May act with the process' own.
+    pub(super) fn stat(&self, inode: &Arc<Inode>) -> Result<Statx> {
+        if let Some(fd) = held(inode).or_else(|| inode.opened()) {
+            return stat(fd);
+        }
+        if let Some(place) = inode.short_way() {
+            let dir = self.descriptor(&place.parent)?;
+            let name = Name::new(&place.name)?;
+            let asked = self.as_anybody(|| stat_name(&place.parent, &dir, name));
+            if let Ok(stat) = asked
+                && is_beside(&stat)
+                && inode.identity.agrees(&Identity::of(&stat)?)
+            {
+                return Ok(stat);
+            }
+        }
+        stat(self.descriptor(inode)?)
+    }
+
+    /// Does what needs a right to search at most: with the rights the thread has, then with the
+    /// process' own.
+    fn as_anybody<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
+        match act() {
+            Err(Errno::EACCES | Errno::EPERM) => {
+                self.rights.as_own()?;
+                act()
+            }
+            done => done,
+        }
+    }
+
     /// The inode of what was found under a name. A descriptor is kept if one is given.
     pub(super) fn meet(
         &self,
         stat: &Statx,
         fd: Option<OwnedFd>,
+        local: bool,
         place: Option<(&Arc<Inode>, Name<'_>)>,
     ) -> Result<Arc<Inode>> {
         let identity = Identity::of(stat)?;
-        let (inode, new) = self.inodes.meet(identity, None, &self.me, place, None);
+        let (inode, new) = self.inodes.meet(identity, None, &self.me, local, place, None);
         if let Some((parent, name)) = place
             && !new
         {
@@ -148,6 +196,27 @@ impl Host {
         let mixed =
             (identity.ino ^ identity.dev.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed ^ mixed >> 29) | 1 << 63
+    }
+
+    /// What a name in a directory leads to, itself if it is a link: one system call, with the
+    /// rights of the thread. Never follows a link, never leaves the directory.
+    pub(super) fn look(
+        &self,
+        parent: &Inode,
+        dir: BorrowedFd<'_>,
+        name: Name<'_>,
+    ) -> Result<Found> {
+        if parent.local {
+            let stat = stat_name(parent, dir, name)?;
+            // Without a birth time only a descriptor keeps a file and its number together.
+            if is_beside(&stat) && Identity::of(&stat)?.born.is_some() {
+                return Ok(Found { stat, fd: None, local: true });
+            }
+        }
+        let fd = self.step(dir, name)?;
+        let stat = stat(&fd)?;
+        let local = if is_beside(&stat) { parent.local } else { is_local(&fd, &stat) };
+        Ok(Found { stat, fd: Some(fd), local })
     }
 
     /// Opens one name, to hold it. Never follows a link, never leaves the directory.
@@ -209,9 +278,8 @@ impl Host {
         }
     }
 
-    /// The handle of an inode that goes, if that costs no more than a question: of its descriptor
-    /// or, if it has none (a file that was made, or only listed), of its name. Whether that name
-    /// still led to the same file is found out when the handle is opened.
+    /// The handle of an inode that goes: of its descriptor or, if it has none, of its name.
+    /// Whether that name still led to the same file is found out when the handle is opened.
     pub(super) fn last_handle(&self, inode: &Inode) -> Option<(HostHandle, i32)> {
         if let Some(known) = inode.handle.get() {
             return known.clone();
@@ -221,8 +289,8 @@ impl Host {
         }
         let Place { parent, name } = inode.place().filter(|_| self.handles)?;
         let name = CString::new(&*name).ok()?;
-        self.rights.as_own().ok()?;
-        let (handle, mount) = sys::handle_at(held(&parent)?.as_fd(), &name).ok()?;
+        let dir = self.descriptor(&parent).ok()?;
+        let (handle, mount) = self.as_anybody(|| sys::handle_at(dir.as_fd(), &name)).ok()?;
         locked(&self.mounts).contains_key(&mount).then_some((handle, mount))
     }
 
@@ -260,13 +328,13 @@ impl Host {
                 break fd;
             }
         };
-        self.rights.as_own()?;
         while let Some((inode, name)) = down.pop() {
             let name = Name::new(&name)?;
-            let next = self.step(fd.as_fd(), name).map_err(|errno| match errno {
-                Errno::ENOENT | Errno::ENOTDIR => Errno::ESTALE,
-                other => other,
-            })?;
+            let next =
+                self.as_anybody(|| self.step(fd.as_fd(), name)).map_err(|errno| match errno {
+                    Errno::ENOENT | Errno::ENOTDIR => Errno::ESTALE,
+                    other => other,
+                })?;
             check(&inode, next.as_fd())?;
             fd = if down.is_empty() { Arc::new(next) } else { hold(&inode, next) };
         }
@@ -364,10 +432,30 @@ pub(super) fn stat(fd: impl AsFd) -> Result<Statx> {
     rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, ASK).map_err(up)
 }
 
-/// What a name leads to, itself if it is a link.
-pub(super) fn stat_name(dir: impl AsFd, name: Name<'_>) -> Result<Statx> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+/// What a name in a directory leads to, itself if it is a link.
+pub(super) fn stat_name(parent: &Inode, dir: impl AsFd, name: Name<'_>) -> Result<Statx> {
+    let mut flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    if parent.local {
+        // There it changes nothing, and what is mounted there, ourselves perhaps, is not asked.
+        flags |= AtFlags::STATX_DONT_SYNC;
+    }
     rustix::fs::statx(dir, name.bytes(), flags, ASK).map_err(up)
+}
+
+/// Opens a regular file or directory by its name, with the rights of the thread. Never follows a
+/// link, never leaves the directory, never waits for a fifo's other end.
+pub(super) fn open_name(dir: impl AsFd, name: Name<'_>, flags: OFlags) -> Result<OwnedFd> {
+    let never = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    with_room(|| {
+        rustix::fs::openat2(&dir, name.bytes(), flags | never, Mode::empty(), resolve).map_err(up)
+    })
+}
+
+/// Whether what a name led to is on the same mount as its directory.
+pub(super) fn is_beside(stat: &Statx) -> bool {
+    stat.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
+        && !stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
 }
 
 /// `self/fd/N`, to be followed from /proc: the one way to a file itself for calls that take no

@@ -6,6 +6,7 @@
 //! Lock order: a shard of [`super::inodes`], then an inode's `slot`, then the clock of
 //! [`super::descriptors`]. Of two inodes no two locks are waited for together.
 
+use super::cached;
 use super::descriptors::DESCRIPTORS;
 use super::host::Host;
 use super::locks::Holders;
@@ -24,8 +25,12 @@ pub(super) struct Inode {
     pub(super) cookie: Cookie,
     pub(super) identity: Identity,
     pub(super) home: Weak<Host>,
+    /// Whether its file system is [`super::local`].
+    pub(super) local: bool,
     /// The descriptor, O_PATH, while the budget has one for it.
     pub(super) slot: Mutex<Option<Cached>>,
+    /// What front ends have cached of it.
+    pub(super) cached: cached::Cached,
     /// Used since the clock's hand came by.
     pub(super) used: AtomicBool,
     /// Has lost its last name through us: only a descriptor leads to it.
@@ -102,13 +107,16 @@ impl Inode {
         cookie: Cookie,
         identity: Identity,
         home: Weak<Host>,
+        local: bool,
         place: Option<Place>,
     ) -> Inode {
         Inode {
             cookie,
             identity,
             home,
+            local,
             slot: Mutex::new(None),
+            cached: cached::Cached::default(),
             used: AtomicBool::new(true),
             orphan: AtomicBool::new(false),
             handle: OnceLock::new(),
@@ -122,6 +130,13 @@ impl Inode {
     /// The name that last led here.
     pub(super) fn place(&self) -> Option<Place> {
         locked(&self.place).clone()
+    }
+
+    /// The name that last led here, where asking by it costs least: what it leads to is compared
+    /// with this inode's identity, for which it takes a birth time.
+    pub(super) fn short_way(&self) -> Option<Place> {
+        let is_known = self.local && self.identity.born.is_some();
+        self.place().filter(|place| is_known && place.parent.local)
     }
 
     /// Whether that is the name that last led here.
@@ -197,7 +212,7 @@ mod tests {
     #[test]
     fn a_chain_longer_than_the_stack_is_let_go() {
         let identity = Identity { dev: 1, ino: 1, kind: Kind::Directory, born: None };
-        let make = |place| Arc::new(Inode::new(Cookie(1), identity, Weak::new(), place));
+        let make = |place| Arc::new(Inode::new(Cookie(1), identity, Weak::new(), true, place));
         let mut last = make(None);
         for _ in 0..200_000 {
             last = make(Some(Place { parent: last, name: Box::from(*b"d") }));

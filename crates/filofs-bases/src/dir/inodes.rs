@@ -84,6 +84,7 @@ impl Inodes {
         identity: Identity,
         wish: Option<Cookie>,
         home: &Weak<Host>,
+        local: bool,
         place: Option<(&Arc<Inode>, Name<'_>)>,
         handle: Option<(HostHandle, i32)>,
     ) -> (Arc<Inode>, bool) {
@@ -104,7 +105,7 @@ impl Inodes {
             .unwrap_or_else(|| Cookie(self.next.fetch_add(1, Ordering::Relaxed)));
         let place =
             place.map(|(parent, name)| Place { parent: parent.clone(), name: name.bytes().into() });
-        let inode = Arc::new(Inode::new(cookie, identity, home.clone(), place));
+        let inode = Arc::new(Inode::new(cookie, identity, home.clone(), local, place));
         // From now on others find it, before it has a descriptor.
         if handle.is_some() {
             let _ = inode.handle.set(handle);

@@ -3,17 +3,17 @@
 //! Offsets are the host's own, which stay good while entries come and go. Only the three smallest
 //! numbers, which mean something above, are moved to where no host has any.
 
-use super::host::{Host, stat_name};
+use super::host::{Host, is_beside, stat_name};
 use super::opened::opened;
 use super::{Dir, inode, sys, up};
 use filofs::{
     Context, DirEntry, DirOffset, DirSink, Entry, Errno, Kind, Name, Node, Open, Result, locked,
 };
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{SeekFrom, StatxAttributes};
+use rustix::fs::SeekFrom;
 use std::sync::Arc;
 
-use super::inode::{Identity, Inode};
+use super::inode::Inode;
 
 /// Entries that were read from the host and not yet taken from here.
 #[derive(Default)]
@@ -79,14 +79,12 @@ impl Dir {
         name: Name<'_>,
     ) -> Option<Entry> {
         let host: &Host = &self.host;
-        let stat = host.rights.as_caller(cx, || stat_name(dir, name)).ok()?;
-        if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
-            || (host.one_device && Identity::of(&stat).ok()?.dev != host.dev)
-        {
+        let stat = host.rights.as_caller(cx, || stat_name(parent, dir, name)).ok()?;
+        if !is_beside(&stat) {
             // It may be ourselves.
             return self.find(cx, parent, dir, name).ok();
         }
-        let inode = host.meet(&stat, None, Some((parent, name))).ok()?;
+        let inode = host.meet(&stat, None, parent.local, Some((parent, name))).ok()?;
         host.entry(inode, &stat).ok()
     }
 }

@@ -1,7 +1,8 @@
 //! Names: found, made, moved and taken away.
 
-use super::host::{HOLD, ProcPath, held, hold, stat, stat_name};
+use super::host::{Found, HOLD, ProcPath, held, hold, stat, stat_name};
 use super::inode::{Identity, Inode, Place};
+use super::local::is_local;
 use super::opened::{HostOpen, host_flags, new_open};
 use super::rights::put_on_umask;
 use super::{Dir, inode, sys, up};
@@ -9,13 +10,13 @@ use filofs::{
     Context, Created, Entry, Errno, Kind, MakeHow, Name, Node, OpenFlags, OpenHow, RenameFlags,
     Result, Sink,
 };
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Dir {
-    /// Two calls for a file that is new to us: one opens it, one looks at it.
+    /// One system call: the file is opened when somebody uses it.
     pub(super) fn do_lookup(&self, cx: &Context<'_>, dir: &Node, name: Name<'_>) -> Result<Entry> {
         let parent = inode(dir)?;
         let dir = self.host.descriptor(&parent)?;
@@ -29,16 +30,16 @@ impl Dir {
         dir: &OwnedFd,
         name: Name<'_>,
     ) -> Result<Entry> {
-        let fd = self.host.rights.as_caller(cx, || self.host.step(dir.as_fd(), name))?;
-        let stat = stat(&fd)?;
-        let inode = self.host.meet(&stat, Some(fd), Some((parent, name)))?;
+        let look = || self.host.look(parent, dir.as_fd(), name);
+        let Found { stat, fd, local } = self.host.rights.as_caller(cx, look)?;
+        let inode = self.host.meet(&stat, fd, local, Some((parent, name)))?;
         self.host.entry(inode, &stat)
     }
 
     pub(super) fn do_parent(&self, dir: &Node) -> Result<Entry> {
         let child = inode(dir)?;
         if Arc::ptr_eq(&child, &self.root) {
-            let stat = stat(self.host.descriptor(&child)?)?;
+            let stat = self.host.stat(&child)?;
             return self.host.entry(child, &stat);
         }
         if child.identity.kind != Kind::Directory {
@@ -49,7 +50,8 @@ impl Dir {
         let fd = self.above(&fd, &child.identity)?;
         self.check_beneath(&fd)?;
         let stat = stat(&fd)?;
-        let inode = self.host.meet(&stat, Some(sys::duplicate(&fd)?), None)?;
+        let local = is_local(&fd, &stat);
+        let inode = self.host.meet(&stat, Some(sys::duplicate(&fd)?), local, None)?;
         self.host.entry(inode, &stat)
     }
 
@@ -78,7 +80,7 @@ impl Dir {
         let place = self.host.inodes.find(identity).and_then(|inode| inode.place());
         if let Some(Place { parent, name }) = place
             && let Some(fd) = held(&parent)
-            && let Ok(stat) = stat_name(&fd, Name::new(&name)?)
+            && let Ok(stat) = stat_name(&parent, &fd, Name::new(&name)?)
             && Identity::of(&stat)?.agrees(identity)
         {
             return Ok(fd);
@@ -220,7 +222,7 @@ impl Dir {
             match made {
                 Ok(open) => {
                     let stat = stat(open.fd())?;
-                    let inode = self.host.meet(&stat, None, Some((&parent, name)))?;
+                    let inode = self.host.meet(&stat, None, parent.local, Some((&parent, name)))?;
                     return self.created(inode, &stat, open);
                 }
                 Err(Errno::EEXIST) if !how.flags.has(OpenFlags::EXCL) => {}
@@ -239,14 +241,15 @@ impl Dir {
             let open = OpenHow { flags: how.flags, kill_priv: how.kill_priv };
             let opened = self.do_open(cx, &node, open)?;
             let inode = inode(&node)?;
-            let stat = stat(self.host.descriptor(&inode)?)?;
+            let stat = self.host.stat(&inode)?;
             return Ok(Created { entry: self.host.entry(inode, &stat)?, opened });
         }
         Err(Errno::EAGAIN)
     }
 
     pub(super) fn do_tmpfile(&self, cx: &Context<'_>, dir: &Node, how: MakeHow) -> Result<Created> {
-        let dir = self.host.descriptor(&inode(dir)?)?;
+        let parent = inode(dir)?;
+        let dir = self.host.descriptor(&parent)?;
         let mode = self.masked(&dir, how);
         let mut flags = host_flags(how.flags) | OFlags::TMPFILE | OFlags::CLOEXEC;
         if how.flags.has(OpenFlags::EXCL) {
@@ -258,7 +261,7 @@ impl Dir {
             })
         })?;
         let stat = stat(open.fd())?;
-        let inode = self.host.meet(&stat, None, None)?;
+        let inode = self.host.meet(&stat, None, parent.local, None)?;
         self.created(inode, &stat, open)
     }
 
@@ -268,8 +271,8 @@ impl Dir {
         stat: &rustix::fs::Statx,
         open: HostOpen,
     ) -> Result<Created> {
-        inode.set_opened(open.fd());
-        Ok(Created { entry: self.host.entry(inode, stat)?, opened: open.answer() })
+        let opened = open.answer(&self.host, &inode, stat);
+        Ok(Created { entry: self.host.entry(inode, stat)?, opened })
     }
 
     pub(super) fn do_remove(
@@ -281,7 +284,7 @@ impl Dir {
     ) -> Result<()> {
         let parent = inode(dir)?;
         let dir = self.host.descriptor(&parent)?;
-        let victim = self.victim(cx, &dir, name);
+        let victim = self.victim(cx, dir.as_fd(), name);
         self.host
             .rights
             .as_caller(cx, || rustix::fs::unlinkat(&dir, name.bytes(), flags).map_err(up))?;
@@ -293,16 +296,12 @@ impl Dir {
 
     /// The live node that a name is about to be taken from. It gets a descriptor first: when it
     /// was its last name, nothing else leads to it.
-    fn victim(&self, cx: &Context<'_>, dir: &OwnedFd, name: Name<'_>) -> Option<Victim> {
-        let stat = self.host.rights.as_caller(cx, || stat_name(dir, name)).ok()?;
+    fn victim(&self, cx: &Context<'_>, dir: BorrowedFd<'_>, name: Name<'_>) -> Option<Victim> {
+        let fd = self.host.rights.as_caller(cx, || self.host.step(dir, name)).ok()?;
+        let stat = stat(&fd).ok()?;
         let identity = Identity::of(&stat).ok()?;
         let inode = self.host.inodes.find(&identity)?;
-        if !inode.has_descriptor() {
-            let fd = self.host.step(dir.as_fd(), name).ok()?;
-            if Identity::of(&super::host::stat(&fd).ok()?).ok()? == identity {
-                hold(&inode, fd);
-            }
-        }
+        hold(&inode, fd);
         let last = identity.kind == Kind::Directory || stat.stx_nlink <= 1;
         Some(Victim { inode, last })
     }
@@ -322,24 +321,39 @@ impl Dir {
         let (parent, to_parent) = (inode(dir)?, inode(to_dir)?);
         let dir = self.host.descriptor(&parent)?;
         let to_dir = self.host.descriptor(&to_parent)?;
-        let moved = self.live(cx, &dir, name);
-        let victim = self.victim(cx, &to_dir, to_name);
-        let host_flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
-        self.host.rights.as_caller(cx, || {
-            rustix::fs::renameat_with(&dir, name.bytes(), &to_dir, to_name.bytes(), host_flags)
-                .map_err(up)
-        })?;
-        if let (Some(moved), Some(victim)) = (&moved, &victim)
-            && Arc::ptr_eq(moved, &victim.inode)
-        {
-            return Ok(()); // two links of one file: nothing happened
-        }
-        if let Some(victim) = victim {
-            if flags.contains(RenameFlags::EXCHANGE) {
-                victim.inode.set_place(&parent, name);
-            } else {
-                victim.lose(&to_parent, to_name);
+        let rename = |flags: RenameFlags| {
+            let flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
+            self.host.rights.as_caller(cx, || {
+                let (from, to) = (name.bytes(), to_name.bytes());
+                rustix::fs::renameat_with(&dir, from, &to_dir, to, flags).map_err(up)
+            })
+        };
+        let mut victim = None;
+        let plain = !flags.intersects(RenameFlags::EXCHANGE | RenameFlags::NOREPLACE);
+        // Mostly nothing is in the way, and then there is no victim to look for.
+        match if plain { rename(flags | RenameFlags::NOREPLACE) } else { Err(Errno::EEXIST) } {
+            // Not every host knows the flag.
+            Err(Errno::EEXIST | Errno::EINVAL | Errno::EOPNOTSUPP) => {
+                if !flags.contains(RenameFlags::NOREPLACE) {
+                    victim = self.victim(cx, to_dir.as_fd(), to_name);
+                }
+                rename(flags)?;
             }
+            done => done?,
+        }
+        let moved = self.live(cx, &to_parent, &to_dir, to_name);
+        let Some(victim) = victim else {
+            if let Some(moved) = moved {
+                moved.set_place(&to_parent, to_name);
+            }
+            return Ok(());
+        };
+        if flags.contains(RenameFlags::EXCHANGE) {
+            victim.inode.set_place(&parent, name);
+        } else if moved.as_ref().is_some_and(|moved| Arc::ptr_eq(moved, &victim.inode)) {
+            return Ok(()); // two links of one file: nothing happened
+        } else {
+            victim.lose(&to_parent, to_name);
         }
         if let Some(moved) = moved {
             moved.set_place(&to_parent, to_name);
@@ -348,8 +362,14 @@ impl Dir {
     }
 
     /// The live node that a name leads to, as far as one can see.
-    fn live(&self, cx: &Context<'_>, dir: &OwnedFd, name: Name<'_>) -> Option<Arc<Inode>> {
-        let stat = self.host.rights.as_caller(cx, || stat_name(dir, name)).ok()?;
+    fn live(
+        &self,
+        cx: &Context<'_>,
+        parent: &Inode,
+        dir: &OwnedFd,
+        name: Name<'_>,
+    ) -> Option<Arc<Inode>> {
+        let stat = self.host.rights.as_caller(cx, || stat_name(parent, dir, name)).ok()?;
         self.host.inodes.find(&Identity::of(&stat).ok()?)
     }
 }

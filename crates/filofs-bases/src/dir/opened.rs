@@ -1,14 +1,17 @@
 //! `HostOpen`: a file of the host, opened; and its data.
 
+use super::cached::Stamp;
 use super::descriptors::{DESCRIPTORS, Permit};
+use super::host::{Host, open_name, stat};
+use super::inode::{Identity, Inode};
 use super::listing::Listing;
 use super::{Dir, inode, sys, up};
 use filofs::{
-    Access, Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Node, Open, OpenFlags,
+    Access, Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Name, Node, Open, OpenFlags,
     OpenHow, Opened, OpenedFlags, ReleaseHow, Result, Seek, Sink, Source, WriteFlags, permission,
 };
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{OFlags, SeekFrom};
+use rustix::fs::{OFlags, SeekFrom, Statx};
 use rustix::io::ReadWriteFlags;
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex};
@@ -17,6 +20,10 @@ use std::sync::{Arc, Mutex};
 pub(super) struct HostOpen {
     fd: Arc<OwnedFd>,
     flags: OpenFlags,
+    /// The state of the file then.
+    stamp: Stamp,
+    /// See [`super::local`].
+    local: bool,
     pub(super) listing: Mutex<Listing>,
     _permit: Permit,
 }
@@ -36,8 +43,21 @@ impl HostOpen {
         self.flags
     }
 
-    pub(super) fn answer(self) -> Opened {
-        Opened { state: Some(Arc::new(self)), flags: OpenedFlags::empty() }
+    /// The answer to who opened it.
+    pub(super) fn answer(mut self, host: &Host, inode: &Inode, stat: &Statx) -> Opened {
+        inode.set_opened(&self.fd);
+        self.stamp = Stamp::of(inode, stat);
+        self.local = inode.local;
+        let mut flags = OpenedFlags::empty();
+        flags.set(OpenedFlags::KEEP_CACHE, inode.cached.is_as_new_as(self.stamp));
+        if inode.identity.kind == Kind::Directory {
+            flags.set(OpenedFlags::CACHE_DIR, self.stamp.is_sure());
+        } else {
+            // Locks go with a close, and so do errors of what was written, where there are any.
+            let has_errors = self.flags.changes() && !inode.local;
+            flags.set(OpenedFlags::NO_FLUSH, !host.keeps_locks && !has_errors);
+        }
+        Opened { state: Some(Arc::new(self)), flags }
     }
 }
 
@@ -71,7 +91,14 @@ pub(super) fn new_open(
 ) -> Result<HostOpen> {
     let permit = DESCRIPTORS.for_open()?;
     let fd = Arc::new(super::descriptors::with_room(make)?);
-    Ok(HostOpen { fd, flags, listing: Mutex::default(), _permit: permit })
+    Ok(HostOpen {
+        fd,
+        flags,
+        stamp: Stamp::NONE,
+        local: false,
+        listing: Mutex::default(),
+        _permit: permit,
+    })
 }
 
 /// Waits until a file is on stable storage.
@@ -115,8 +142,8 @@ pub(super) fn read(open: &Open, offset: u64, out: &mut dyn Sink) -> Result<()> {
             Ok(n) => {
                 out.commit(n);
                 at += n as u64;
-                if direct && n < want {
-                    break; // the end; the rest would not be aligned
+                if (direct || open.local) && n < want {
+                    break; // the end (from there, direct I/O would not be aligned)
                 }
             }
             Err(_) if at > offset => break,
@@ -145,9 +172,56 @@ impl Dir {
         } else if how.flags.has(OpenFlags::DIRECTORY) {
             return Err(Errno::ENOTDIR);
         }
-        let held = self.host.descriptor(&inode)?;
-        let rights = &self.host.rights;
+        let in_place = self.open_in_place(cx, &inode, how, flags);
+        let (open, stat) = if let Some(opened) = in_place {
+            opened
+        } else {
+            let open = self.open_held(cx, &inode, how, flags)?;
+            let stat = stat(open.fd())?;
+            (open, stat)
+        };
+        if how.kill_priv && flags.contains(OFlags::TRUNC) && self.host.rights.keeps_set_id(cx) {
+            self.kill_priv(&inode, &open.fd)?;
+        }
+        Ok(open.answer(&self.host, &inode, &stat))
+    }
+
+    /// Two system calls: one opens the file by its name, one looks whether it is the one that is
+    /// meant; both together cost less than the way through /proc. `None` where that is not the
+    /// way, or not the file, or where that is refused. (A file is not cut before it was looked at.)
+    fn open_in_place(
+        &self,
+        cx: &Context<'_>,
+        inode: &Arc<Inode>,
+        how: OpenHow,
+        flags: OFlags,
+    ) -> Option<(HostOpen, Statx)> {
+        if flags.contains(OFlags::TRUNC) {
+            return None;
+        }
+        let place = inode.short_way()?;
+        let dir = self.host.descriptor(&place.parent).ok()?;
+        let name = Name::new(&place.name).ok()?;
         let open = new_open(how.flags, || {
+            let open = || open_name(&dir, name, flags);
+            self.host.rights.as_caller(cx, open)
+        });
+        let open = open.ok()?;
+        let stat = stat(open.fd()).ok()?;
+        inode.identity.agrees(&Identity::of(&stat).ok()?).then_some((open, stat))
+    }
+
+    /// Through a descriptor that holds the file: whatever is refused here is refused.
+    fn open_held(
+        &self,
+        cx: &Context<'_>,
+        inode: &Arc<Inode>,
+        how: OpenHow,
+        flags: OFlags,
+    ) -> Result<HostOpen> {
+        let held = self.host.descriptor(inode)?;
+        let rights = &self.host.rights;
+        new_open(how.flags, || {
             let opened = rights.as_caller(cx, || match self.host.reopen(held.as_fd(), flags) {
                 // An append-only file, chattr(1) +a, is opened in no other way.
                 Err(Errno::EPERM) if how.flags.has(OpenFlags::APPEND) => {
@@ -164,17 +238,11 @@ impl Dir {
                 }
                 opened => opened,
             }
-        })?;
-        if how.kill_priv && flags.contains(OFlags::TRUNC) && self.host.rights.keeps_set_id(cx) {
-            self.kill_priv(&inode, &held)?;
-        }
-        inode.set_opened(&open.fd);
-        Ok(open.answer())
+        })
     }
 
     /// A copy is closed: the host's own flush, and its late errors, happen then. Where nothing
-    /// can have been written the host has nothing to tell, and only locks go. (Not to be asked at
-    /// all, `NO_FLUSH`, would leave POSIX locks behind: they go with any close.)
+    /// can have been written the host has nothing to tell, and only locks go.
     pub(super) fn do_flush(&self, node: &Node, open: &Open, owner: LockOwner) -> Result<()> {
         self.drop_locks(&inode(node)?, owner);
         let open = opened(open)?;
@@ -186,8 +254,10 @@ impl Dir {
 
     /// The descriptor goes with the state, and a flock with the descriptor.
     pub(super) fn do_release(&self, node: &Node, open: &Open, how: ReleaseHow) -> Result<()> {
+        let inode = inode(node)?;
+        inode.cached.is_from(opened(open)?.stamp);
         if let Some(owner) = how.owner {
-            self.drop_locks(&inode(node)?, owner);
+            self.drop_locks(&inode, owner);
             self.drop_flock(node, open, owner)?;
         }
         Ok(())

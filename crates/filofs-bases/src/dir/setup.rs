@@ -3,6 +3,7 @@
 use super::descriptors::DESCRIPTORS;
 use super::host::{HOLD, Host, stat};
 use super::inode::{Cached, Identity, ROOT};
+use super::local::is_local;
 use super::rights::Rights;
 use super::watch::Watch;
 use super::{Dir, sys, up};
@@ -36,6 +37,12 @@ const OPTIONS: &[OptionHelp] = &[
         help: "whether other file systems mounted below are shown (default follow)",
     },
     OptionHelp {
+        key: "locks",
+        value: "kernel|host",
+        help: "who keeps file locks: the kernel above, for this mount alone, or the host, where \
+               other programs meet them (default kernel)",
+    },
+    OptionHelp {
         key: "remember",
         value: "N",
         help: "how many files that are out of use are found again by number (default 262144)",
@@ -62,6 +69,9 @@ const OPTIONS: &[OptionHelp] = &[
 pub struct DirOptions {
     /// Whether other file systems mounted below are refused with EXDEV.
     pub one_device: bool,
+    /// Whether the host keeps locks, where programs outside of the mount meet them. If not, who
+    /// is above keeps them, and this base is not asked.
+    pub host_locks: bool,
     /// How many inodes that were given back are remembered, for `recall`.
     pub remember: usize,
     /// How long attributes may be believed.
@@ -76,6 +86,7 @@ impl Default for DirOptions {
     fn default() -> Self {
         DirOptions {
             one_device: false,
+            host_locks: false,
             remember: 1 << 18,
             attr_ttl: Duration::from_secs(1),
             entry_ttl: Duration::from_secs(1),
@@ -92,6 +103,7 @@ pub(super) struct Settings {
     pub(super) entry_ttl: Duration,
     pub(super) attr_ttl: Duration,
     pub(super) one_device: bool,
+    pub(super) host_locks: bool,
     pub(super) handles: bool,
     pub(super) dev: u64,
     pub(super) watch: Option<Watch>,
@@ -115,6 +127,7 @@ impl Dir {
         if identity.kind != Kind::Directory {
             return Err(SetupError::new(format!("{}: not a directory", path.display())));
         }
+        let local = is_local(&root, &root_stat);
         let proc = open_proc()?;
         // For syncfs(2), which takes no O_PATH descriptor; without it, sync(2) is all there is.
         let sync = rustix::fs::openat(
@@ -133,13 +146,14 @@ impl Dir {
             entry_ttl: options.entry_ttl,
             attr_ttl: options.attr_ttl,
             one_device: options.one_device,
+            host_locks: options.host_locks,
             handles,
             dev: identity.dev,
             watch: options.watch.then(Watch::new).transpose().map_err(unwatched)?,
         };
         let host = Arc::new_cyclic(|me| Host::new(me.clone(), proc, settings));
         host.keep_mount(&root, &identity);
-        let (inode, _) = host.inodes.meet(identity, Some(ROOT), &host.me, None, None);
+        let (inode, _) = host.inodes.meet(identity, Some(ROOT), &host.me, local, None, None);
         if let Some(watch) = &host.watch {
             // What cannot be watched at the root is not worth the name.
             watch.add(&inode, root.as_fd()).map_err(unwatched)?;
@@ -159,6 +173,9 @@ fn build(options: &mut Options) -> Result<Arc<dyn FileSystem>, SetupError> {
     let mut set = DirOptions::default();
     if let Some(deny) = choice(options, "xdev", "deny", "follow")? {
         set.one_device = deny;
+    }
+    if let Some(host) = choice(options, "locks", "host", "kernel")? {
+        set.host_locks = host;
     }
     if let Some(on) = choice(options, "watch", "on", "off")? {
         set.watch = on;

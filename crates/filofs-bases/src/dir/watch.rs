@@ -144,7 +144,7 @@ pub(super) const ASK: u64 =
 fn file(host: &Host, dir: &Arc<Inode>, name: Name<'_>) -> Option<Arc<Inode>> {
     let fd = host.descriptor(dir).ok()?;
     host.rights.as_own().ok()?;
-    let identity = Identity::of(&stat_name(&fd, name).ok()?).ok()?;
+    let identity = Identity::of(&stat_name(dir, &fd, name).ok()?).ok()?;
     host.inodes.find(&identity)
 }
 

@@ -1,7 +1,7 @@
 //! Attacks from below: names that change under the walk.
 
 use crate::ground::{Ground, n, node, root};
-use filofs::{Errno, FileSystem, Kind, MakeHow, OpenFlags, RenameFlags, SetAttr};
+use filofs::{Errno, FileSystem, Kind, MakeHow, Node, OpenFlags, RenameFlags, SetAttr};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,51 +35,143 @@ fn no_swap_of_a_link_leads_outside() {
         }
         let attack = scope.spawn(|| {
             let top = g.root();
-            let (mut inside, mut links) = (0u64, 0u64);
+            let (mut inside, mut links, mut stale) = (0u64, 0u64, 0u64);
             for i in 0..RESOLUTIONS {
                 let entry = g.lookup(&top, "a").unwrap();
                 let dir = node(&entry);
                 if entry.attr.kind == Kind::Symlink {
                     links += 1;
-                    assert_eq!(g.lookup(&dir, "f").unwrap_err(), Errno::ENOTDIR);
+                    let below = g.lookup(&dir, "f").unwrap_err();
+                    assert!(matches!(below, Errno::ENOTDIR | Errno::ESTALE), "{below}");
                     let made = g.create(&root(), &dir, "new", 0o600).map(drop);
-                    assert_eq!(made, Err(Errno::ENOTDIR));
+                    assert!(matches!(made, Err(Errno::ENOTDIR | Errno::ESTALE)), "{made:?}");
                     continue;
                 }
-                let file = node(&g.lookup(&dir, "f").unwrap());
-                let open = g.open(&root(), &file, OpenFlags::RDWR).unwrap();
-                assert_eq!(g.read(&open, 0, 10).unwrap(), b"inside");
-                match i % 4 {
-                    0 => drop(g.create(&root(), &dir, "new", 0o600).unwrap()),
-                    1 => {
-                        let set =
-                            SetAttr { mode: Some(0o640), size: Some(6), ..SetAttr::default() };
-                        g.dir.setattr(&root(), &file, None, &set).unwrap();
-                    }
-                    2 => {
-                        let gone = g.dir.unlink(&root(), &dir, n("new"));
-                        assert!(matches!(gone, Ok(()) | Err(Errno::ENOENT)));
-                    }
-                    _ => {
-                        g.dir.mkdir(&root(), &dir, n("d"), MakeHow::mode(0o700)).unwrap();
-                        g.dir.rmdir(&root(), &dir, n("d")).unwrap();
-                    }
+                match beneath(&g, &dir, i) {
+                    Ok(()) => inside += 1,
+                    // It went elsewhere before it was used for the first time.
+                    Err(Errno::ESTALE) => stale += 1,
+                    Err(other) => panic!("{other}"),
                 }
-                inside += 1;
             }
-            (inside, links)
+            (inside, links, stale)
         });
         let attacked = attack.join();
         stop.store(true, Ordering::Relaxed);
-        let (inside, links) = attacked.unwrap();
-        assert_eq!(inside + links, RESOLUTIONS);
-        println!("{inside} times inside, {links} links, {} swaps", swaps.load(Ordering::Relaxed));
+        let (inside, links, stale) = attacked.unwrap();
+        assert_eq!(inside + links + stale, RESOLUTIONS);
+        let swaps = swaps.load(Ordering::Relaxed);
+        println!("{inside} times inside, {links} links, {stale} stale, {swaps} swaps");
     });
     use std::os::unix::fs::MetadataExt;
     let after = fs::metadata(outside.join("f")).unwrap();
     assert_eq!(fs::read(outside.join("f")).unwrap(), b"canary");
     assert_eq!((after.ctime(), after.ctime_nsec()), (canary.ctime(), canary.ctime_nsec()));
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+}
+
+/// What is done below a directory that swaps places with a link.
+fn beneath(g: &Ground, dir: &Node, i: u64) -> filofs::Result<()> {
+    let file = node(&g.lookup(dir, "f")?);
+    let open = g.open(&root(), &file, OpenFlags::RDWR)?;
+    assert_eq!(g.read(&open, 0, 10)?, b"inside");
+    match i % 4 {
+        0 => g.create(&root(), dir, "new", 0o600).map(drop),
+        1 => {
+            let set = SetAttr { mode: Some(0o640), size: Some(6), ..SetAttr::default() };
+            g.dir.setattr(&root(), &file, None, &set).map(drop)
+        }
+        2 => match g.dir.unlink(&root(), dir, n("new")) {
+            Err(Errno::ENOENT) => Ok(()),
+            gone => gone,
+        },
+        _ => {
+            g.dir.mkdir(&root(), dir, n("d"), MakeHow::mode(0o700))?;
+            g.dir.rmdir(&root(), dir, n("d"))
+        }
+    }
+}
+
+/// A file swaps places with another, a link to one outside, a fifo and a directory, while it is
+/// looked up, asked, opened, cut and changed: each operation reaches the file it means, or says
+/// that it is gone, and none waits for the fifo.
+#[test]
+fn no_swap_of_a_file_reaches_another() {
+    use std::os::unix::fs::MetadataExt;
+    let g = Ground::new();
+    let outside = g.path.parent().unwrap().join("outside");
+    for (path, mode) in [(&outside, 0o600), (&g.at("f"), 0o644), (&g.at("other"), 0o600)] {
+        fs::write(path, path.file_name().unwrap().as_encoded_bytes()).unwrap();
+        fs::set_permissions(path, crate::ground::mode(mode)).unwrap();
+    }
+    symlink(&outside, g.at("link")).unwrap();
+    fs::create_dir(g.at("directory")).unwrap();
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, g.at("fifo"), kind, mode, 0).unwrap();
+    let state = |path| fs::metadata(path).map(|m| (m.ctime(), m.ctime_nsec(), m.size(), m.mode()));
+    let canary = state(outside.clone()).unwrap();
+    let meant = fs::metadata(g.at("f")).unwrap().ino();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for name in ["other", "link", "fifo", "directory"].iter().cycle() {
+                for _ in 0..2 {
+                    let (a, b, cwd) = (g.at("f"), g.at(name), rustix::fs::CWD);
+                    let flags = rustix::fs::RenameFlags::EXCHANGE;
+                    rustix::fs::renameat_with(cwd, &a, cwd, &b, flags).unwrap();
+                }
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let attack = scope.spawn(|| {
+            let top = g.root();
+            let (mut reached, mut missed) = (0u64, 0u64);
+            for i in 0..RESOLUTIONS / 4 {
+                let entry = g.lookup(&top, "f").unwrap();
+                if entry.attr.ino != meant {
+                    missed += 1;
+                    continue;
+                }
+                // A descriptor that it was given would lead to it wherever it is.
+                match on_the_file(&g, &node(&entry), i) {
+                    Ok(()) => reached += 1,
+                    Err(Errno::ESTALE) => missed += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            (reached, missed)
+        });
+        let attacked = attack.join();
+        stop.store(true, Ordering::Relaxed);
+        let (reached, missed) = attacked.unwrap();
+        println!("{reached} times reached, {missed} missed");
+        assert_eq!(reached + missed, RESOLUTIONS / 4);
+    });
+    assert_eq!(state(outside).unwrap(), canary);
+    assert_eq!(fs::read(g.at("other")).unwrap(), b"other");
+    assert_eq!(fs::metadata(g.at("other")).unwrap().mode() & 0o7777, 0o600);
+    assert_eq!(fs::metadata(g.at("fifo")).unwrap().mode() & 0o7777, 0o400);
+}
+
+/// What is done to a file that swaps places with others.
+fn on_the_file(g: &Ground, file: &Node, i: u64) -> filofs::Result<()> {
+    let attr = g.dir.getattr(&root(), file, None)?;
+    assert_eq!((attr.kind, attr.size), (Kind::Regular, 1));
+    let set = match i % 4 {
+        0 => SetAttr { mode: Some(0o640), ..SetAttr::default() },
+        1 => SetAttr { size: Some(1), ..SetAttr::default() },
+        how => {
+            let flags = if how == 2 { OpenFlags::RDONLY } else { OpenFlags::RDWR };
+            let open = g.open(&root(), file, flags)?;
+            assert_eq!(g.read(&open, 0, 10)?, b"f");
+            return Ok(());
+        }
+    };
+    let attr = g.dir.setattr(&root(), file, None, &set)?;
+    assert_eq!((attr.kind, attr.size), (Kind::Regular, 1));
+    Ok(())
 }
 
 /// Threads rename the same few names to and fro through the base; each file keeps being itself.
