@@ -153,7 +153,7 @@ impl FileSystem for Mem {
                     ino: dent.inode.ino,
                     kind: Some(dent.inode.kind),
                     next: Horizon::offset(dent.offset, end),
-                    entry: out.wants_entries().then(|| dent.inode.entry()),
+                    entry: out.wants_entry_of(Some(dent.inode.kind)).then(|| dent.inode.entry()),
                 };
                 if out.add(entry).is_err() {
                     return Ok(());

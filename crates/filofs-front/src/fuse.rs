@@ -36,7 +36,7 @@
 //! | `ask`, `arguments` | each opcode to its operation |
 //! | `answer` | the way back of one request |
 //! | `face` | how nodes and attributes look on the wire |
-//! | `listing` | directory buffers |
+//! | `listing`, `habits` | directory buffers, and who looks at what is listed |
 //! | `caller` | the caller's groups |
 //! | `calls` | what a core was asked and has not answered yet |
 //! | `complaint` | what a core finds wrong with our answers |
@@ -64,6 +64,7 @@ mod extension;
 mod face;
 mod flight;
 mod given;
+mod habits;
 mod helper;
 mod herald;
 mod ledger;

@@ -88,6 +88,13 @@ pub trait DirSink {
     /// Whether the caller has a use for [`DirEntry::entry`]: it would look each one up next.
     fn wants_entries(&self) -> bool;
 
+    /// The same of a file of that kind, as far as reading the directory tells the kind: an entry
+    /// that nobody has a use for need not be made.
+    fn wants_entry_of(&self, kind: Option<Kind>) -> bool {
+        let _ = kind;
+        self.wants_entries()
+    }
+
     /// About how many bytes of names, with their attributes where they are wanted, there is room
     /// for: a hint how much to fetch from somewhere else at once.
     fn room(&self) -> usize {

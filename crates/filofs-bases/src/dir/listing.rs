@@ -54,7 +54,7 @@ impl Dir {
                 listing.take(len, next); // `.`, `..`, or what nobody could ask for by name
                 continue;
             };
-            let wanted = out.wants_entries();
+            let wanted = out.wants_entry_of(kind);
             let entry = if wanted { self.listed(cx, &parent, open.fd(), name) } else { None };
             let entry = DirEntry {
                 name,

@@ -330,7 +330,12 @@ impl Ask<'_> {
             return self.told(&parent, &entry);
         }
         match (mount.lookup(cx, &dir, Name::new(name)?), ledger.face.absent()) {
-            (Ok(entry), _) => self.entry(&dir, &entry),
+            (Ok(entry), _) => {
+                if entry.attr.kind != Kind::Directory {
+                    ledger.habits.looked_up(self.nodeid);
+                }
+                self.entry(&dir, &entry)
+            }
             (Err(Errno::ENOENT), Some(absent)) => {
                 answer.plain(&reply::entry(answer.unique, absent));
                 Ok(())
@@ -503,6 +508,13 @@ impl Ask<'_> {
         {
             let window = window.get_mut(..room).unwrap_or_default();
             let mut listing = Listing::new(ledger, dir, plus, window);
+            // A core has its own ways, and its callers' numbers are not ours.
+            let watches = plus && !ledger.terms().dialect.is_extended();
+            let (habits, caller) = (&ledger.habits, cx.pid.0);
+            let begins = arg.offset == 0;
+            if watches && !habits.in_full(caller, nodeid, begins) {
+                listing.spare_files();
+            }
             let mut more = true;
             if arg.offset < AFTER_DOTS {
                 let own = dir.ino();
@@ -526,6 +538,9 @@ impl Ask<'_> {
                 Ok(())
             };
             used = listing.len();
+            if watches {
+                habits.listed(caller, nodeid, listing.bare());
+            }
             let too_small = listing.too_small();
             // What is already in the window may count as looked up, so it is told, error or not;
             // the error comes again with the next read.

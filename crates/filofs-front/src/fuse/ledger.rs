@@ -2,6 +2,7 @@
 
 use super::face::Face;
 use super::flight::Flights;
+use super::habits::Habits;
 use super::lockers::Lockers;
 use super::releases::Releases;
 use super::terms::Terms;
@@ -25,6 +26,7 @@ pub(super) struct Ledger {
     pub(super) flights: Flights,
     pub(super) lockers: Lockers,
     pub(super) releases: Releases,
+    pub(super) habits: Habits,
 }
 
 impl Ledger {
@@ -37,6 +39,7 @@ impl Ledger {
             flights: Flights::new(most_workers),
             lockers: Lockers::default(),
             releases: Releases::default(),
+            habits: Habits::default(),
         }
     }
 

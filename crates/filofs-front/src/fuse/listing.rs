@@ -18,6 +18,10 @@ pub(super) struct Listing<'b> {
     size: usize,
     ledger: &'b Ledger,
     dir: &'b Node,
+    /// With attributes: of files too, and not only of directories.
+    files: bool,
+    /// So many files were listed by their names alone.
+    bare: u32,
     /// Something did not fit.
     full: bool,
 }
@@ -41,7 +45,17 @@ impl<'b> Listing<'b> {
         } else {
             Out::Plain(DirentBuffer::new(window))
         };
-        Listing { out, size, ledger, dir, full: false }
+        Listing { out, size, ledger, dir, files: true, bare: 0, full: false }
+    }
+
+    /// Lists files by their names alone, though attributes are asked for; directories as they are.
+    pub(super) const fn spare_files(&mut self) {
+        self.files = false;
+    }
+
+    /// So many files were listed by their names alone.
+    pub(super) const fn bare(&self) -> u32 {
+        self.bare
     }
 
     /// Adds `.` or `..`. False if there is no room.
@@ -77,6 +91,10 @@ impl DirSink for Listing<'_> {
         matches!(self.out, Out::Plus(_))
     }
 
+    fn wants_entry_of(&self, kind: Option<Kind>) -> bool {
+        self.wants_entries() && (self.files || kind.is_none_or(|kind| kind == Kind::Directory))
+    }
+
     fn room(&self) -> usize {
         self.size - self.len()
     }
@@ -103,6 +121,8 @@ impl DirSink for Listing<'_> {
                     self.ledger.tell(self.dir, &entry).ok()?;
                     Some(out)
                 });
+                let is_dir = kind == u32::from(Kind::Directory.dirent_type());
+                self.bare += u32::from(told.is_none() && !is_dir);
                 buffer.push(&told.unwrap_or_default(), &dirent)
             }
         };

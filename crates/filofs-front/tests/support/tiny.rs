@@ -245,7 +245,7 @@ impl FileSystem for Tiny {
                 ino: number,
                 kind: Some(inode.attr.kind),
                 next: DirOffset(number),
-                entry: out.wants_entries().then(|| self.entry(number, inode)),
+                entry: out.wants_entry_of(Some(inode.attr.kind)).then(|| self.entry(number, inode)),
             };
             if out.add(entry).is_err() {
                 break;

@@ -33,6 +33,8 @@ impl Outlet for Post {
 struct Lab {
     dispatch: Dispatch,
     mount: Arc<Mount>,
+    /// The calling thread; 0 for one without a number.
+    caller: u32,
 }
 
 impl Lab {
@@ -50,7 +52,7 @@ impl Lab {
             Settled::Agreed(terms, _) => assert!(dispatch.ledger.settle(terms)),
             other => panic!("{other:?}"),
         }
-        Lab { dispatch, mount }
+        Lab { dispatch, mount, caller: 0 }
     }
 
     fn plain() -> Lab {
@@ -60,7 +62,8 @@ impl Lab {
     fn send(&self, opcode: u32, nodeid: u64, body: &[&[u8]], post: &Post) {
         let body = body.concat();
         let len = (size_of::<InHeader>() + body.len()) as u32;
-        let header = InHeader { len, opcode, unique: 6, nodeid, uid: ME, ..InHeader::default() };
+        let (uid, pid) = (ME, self.caller);
+        let header = InHeader { len, opcode, unique: 6, nodeid, uid, pid, ..InHeader::default() };
         let message = [header.as_bytes(), &body].concat();
         let mut window = vec![0; 1 << 16];
         self.dispatch.serve(&message, &mut window, &Flight::default(), post);
@@ -111,6 +114,25 @@ impl Lab {
     fn lookups(&self) -> u64 {
         self.mount.nodes().lookups()
     }
+}
+
+#[test]
+fn who_lists_for_names_alone_is_told_of_no_files() {
+    let lab = Lab { caller: u32::MAX, ..Lab::plain() };
+    lab.create(b"file\0", 0);
+    lab.mkdir(1, b"dir\0");
+    let list = || {
+        let opened = lab.ask(Opcode::Opendir, 1, &[abi::OpenIn::default().as_bytes()]).unwrap();
+        let open_id = OpenOut::read_from_bytes(&opened).unwrap().open_id;
+        let arg = abi::ReadIn { open_id, size: 60000, ..abi::ReadIn::default() };
+        let before = lab.lookups();
+        lab.ask(Opcode::Readdirplus, 1, &[arg.as_bytes()]).unwrap();
+        lab.lookups() - before
+    };
+    assert_eq!(list(), 2, "nothing is known of the caller");
+    assert_eq!((list(), list()), (1, 1), "the directory, which walkers enter");
+    lab.ask(Opcode::Lookup, 1, &[b"file\0"]).unwrap();
+    assert_eq!(list(), 2, "it does look at files");
 }
 
 #[test]
