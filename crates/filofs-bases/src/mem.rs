@@ -36,6 +36,7 @@ mod xattr;
 pub use settings::{DEFINITION, Settings};
 
 use directory::Horizon;
+use fileflags::FileFlags;
 use filofs::{
     Attr, Context, Cookie, CopyHow, Created, DirEntry, DirOffset, DirSink, Entry, Errno,
     FallocateFlags, FileHandle, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name,
@@ -79,6 +80,7 @@ impl FileSystem for Mem {
             negative_ttl: Inode::TTL,
             locks: true,
             exportable: true,
+            stateless: self.settings.stateless,
             // It could be; but then FUSE says who asks only where something is made.
             ..Profile::default()
         }
@@ -380,7 +382,11 @@ impl FileSystem for Mem {
         how: Ioctl<'_>,
         out: &mut dyn Sink,
     ) -> Result<i32> {
-        fileflags::ioctl(cx, Inode::of(node)?, how, out)
+        // Those that open(2) would have to see to need one that is asked.
+        let guarded = FileFlags::IMMUTABLE | FileFlags::APPEND;
+        let kept =
+            if self.settings.stateless { FileFlags::all() - guarded } else { FileFlags::all() };
+        fileflags::ioctl(cx, Inode::of(node)?, how, kept, out)
     }
 
     fn getlk(

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let place = std::env::args().nth(1).ok_or("constants MOUNTPOINT")?;
-    let mount = Mount::of(constants::Constants, &place).map_err(|errno| errno.text())?;
+    let mount = Mount::of(constants::Constants, &place).map_err(filofs::Errno::text)?;
     let session = Session::start(Arc::new(mount), Path::new(&place), &FuseOptions::default())?;
     let report = session.wait();
     eprintln!("{} requests", report.served);

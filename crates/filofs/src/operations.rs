@@ -12,8 +12,9 @@ use crate::call::{Answer, Argument, Call, Outcome, Visit};
 use crate::{
     Access, Attr, Context, CopyHow, Created, DirOffset, DirSink, Entry, Errno, ExtattrCtl, Facts,
     FallocateFlags, FileHandle, Ioctl, Lock, LockOwner, Lower, MakeHow, Mount, Name, Next, Node,
-    Open, OpenHow, Opened, PollEvents, Profile, ReleaseHow, RenameFlags, Result, Seek, SetAttr,
-    Sink, Slot, Source, Stack, Statfs, SyncMode, UnmountFlags, Upward, WriteFlags, XattrFlags,
+    OpSet, Open, OpenHow, Opened, PollEvents, Profile, ReleaseHow, RenameFlags, Result, Seek,
+    SetAttr, Sink, Slot, Source, Stack, Statfs, SyncMode, UnmountFlags, Upward, WriteFlags,
+    XattrFlags,
 };
 
 /// Whether an operation may change something that others see.
@@ -201,7 +202,11 @@ macro_rules! operations {
             }
 
             fn profile(&self) -> Profile {
-                self.layers().fold(self.base().profile(), |below, layer| layer.profile(below))
+                let below = self.base().profile();
+                let profile = self.layers().fold(below, |below, layer| layer.profile(below));
+                // Who takes part in what happens to open files must see them opened.
+                let unseen = self.intercepted().iter().all(|op| !OpSet::OF_OPENS.has(op));
+                Profile { stateless: profile.stateless && unseen, ..profile }
             }
 
             fn slots(&self) -> usize {

@@ -13,6 +13,25 @@ impl OpSet {
     /// The empty set.
     pub const NONE: OpSet = OpSet(0);
 
+    /// Those that open a regular file, or concern one that is open.
+    pub const OF_OPENS: OpSet = OpSet::NONE
+        .with(Op::Create)
+        .with(Op::Tmpfile)
+        .with(Op::Open)
+        .with(Op::Flush)
+        .with(Op::Release)
+        .with(Op::Fsync)
+        .with(Op::Read)
+        .with(Op::Write)
+        .with(Op::Fallocate)
+        .with(Op::Lseek)
+        .with(Op::CopyFileRange)
+        .with(Op::Poll)
+        .with(Op::Ioctl)
+        .with(Op::Getlk)
+        .with(Op::Setlk)
+        .with(Op::Flock);
+
     /// This set and one more.
     pub const fn with(self, op: Op) -> OpSet {
         OpSet(self.0 | 1 << op as u8)

@@ -19,6 +19,11 @@ pub struct Profile {
     pub negative_ttl: Duration,
     /// It answers `getlk`, `setlk` and `flock` itself. Otherwise the front end keeps the locks.
     pub locks: bool,
+    /// What is open makes no difference to a regular file: data is reached by the node alone,
+    /// nobody is refused at `open`, and `flush` and `release` have nothing to do. A front end may
+    /// then leave these operations out for regular files, and hand over opens that the file system
+    /// never saw ([`crate::Open::detached`]). It keeps the locks itself.
+    pub stateless: bool,
     /// It can say later which node a cookie or handle meant (`recall`, `node_of`, `parent`): the
     /// mount can be exported.
     pub exportable: bool,
@@ -36,6 +41,7 @@ impl Default for Profile {
             checks: false,
             negative_ttl: Duration::ZERO,
             locks: false,
+            stateless: false,
             exportable: false,
             idmapped: false,
         }

@@ -59,14 +59,18 @@ const FSXATTR: usize = 28;
 const GETFLAGS_32: u32 = 0x8004_6601;
 const SETFLAGS_32: u32 = 0x4004_6602;
 
-/// ENOTTY for any other command; EOPNOTSUPP for a flag that does not exist here; EPERM when the
-/// caller may not change it.
+/// ENOTTY for any other command; EOPNOTSUPP for a flag that is not `kept`; EPERM when the caller
+/// may not change it.
 pub(super) fn ioctl(
     cx: &Context<'_>,
     inode: &Inode,
     how: Ioctl<'_>,
+    kept: FileFlags,
     out: &mut dyn Sink,
 ) -> Result<i32> {
+    let set = |flags: FileFlags| {
+        if kept.contains(flags) { set(cx, inode, flags) } else { Err(Errno::EOPNOTSUPP) }
+    };
     match how.command {
         // The command says long, everybody means int.
         Ioctl::GETFLAGS | GETFLAGS_32 => {
@@ -75,7 +79,7 @@ pub(super) fn ioctl(
         }
         Ioctl::SETFLAGS | SETFLAGS_32 => {
             let bits = word(how.input, 0)?;
-            set(cx, inode, FileFlags::from_bits(bits).ok_or(Errno::EOPNOTSUPP)?)?;
+            set(FileFlags::from_bits(bits).ok_or(Errno::EOPNOTSUPP)?)?;
         }
         Ioctl::FSGETXATTR => {
             let mut answer = [0; FSXATTR];
@@ -92,7 +96,7 @@ pub(super) fn ioctl(
             if extent_size | project | cow_extent_size != 0 {
                 return Err(Errno::EOPNOTSUPP);
             }
-            set(cx, inode, FileFlags::from_xflags(word(how.input, 0)?)?)?;
+            set(FileFlags::from_xflags(word(how.input, 0)?)?)?;
         }
         _ => return Err(Errno::ENOTTY),
     }

@@ -34,6 +34,12 @@ const OPTIONS: &[OptionHelp] = &[
     },
     OptionHelp { key: "uid", value: "NUMBER", help: "owner of the root (default: who mounts)" },
     OptionHelp { key: "gid", value: "NUMBER", help: "group of the root (default: who mounts)" },
+    OptionHelp {
+        key: "stateless",
+        value: "on|off",
+        help: "opening a file asks nothing, which is quicker, and chattr +i and +a are refused \
+               (default: off)",
+    },
 ];
 
 /// How large it may get and what its root looks like. The default is what the command has.
@@ -50,6 +56,9 @@ pub struct Settings {
     pub uid: Uid,
     /// Group of the root.
     pub gid: Gid,
+    /// Opening a file is no question: it is refused to nobody. No file is immutable or append-only
+    /// then, since that is seen to at open(2).
+    pub stateless: bool,
 }
 
 impl Default for Settings {
@@ -61,6 +70,7 @@ impl Default for Settings {
             mode: 0o755,
             uid: Uid(rustix::process::geteuid().as_raw()),
             gid: Gid(rustix::process::getegid().as_raw()),
+            stateless: false,
         }
     }
 }
@@ -78,6 +88,7 @@ impl Settings {
         })?;
         let uid = options.number("uid")?.map_or(default.uid, Uid);
         let gid = options.number("gid")?.map_or(default.gid, Gid);
+        let stateless = options.switch("stateless")?;
         options.finish(OPTIONS)?;
         if size < PAGE as u64 {
             return Err(SetupError::new(format!("option 'size': at least {PAGE} bytes")));
@@ -88,7 +99,7 @@ impl Settings {
         if uid.0 == u32::MAX || gid.0 == u32::MAX {
             return Err(SetupError::new(format!("{} is nobody's id", u32::MAX)));
         }
-        Ok(Settings { size, inodes, mode, uid, gid })
+        Ok(Settings { size, inodes, mode, uid, gid, stateless })
     }
 }
 
@@ -98,9 +109,10 @@ impl fmt::Display for Settings {
         let units = [(1u64 << 30, "g"), (1 << 20, "m"), (1 << 10, "k"), (1, "")];
         let unit = units.iter().find(|(unit, _)| self.size.is_multiple_of(*unit));
         let (unit, letter) = unit.unwrap_or(&(1, ""));
-        let Settings { size, inodes, mode, uid, gid } = self;
+        let Settings { size, inodes, mode, uid, gid, stateless } = self;
         let size = size / unit;
-        write!(f, "size={size}{letter},inodes={inodes},mode={mode:04o},uid={uid},gid={gid}")
+        write!(f, "size={size}{letter},inodes={inodes},mode={mode:04o},uid={uid},gid={gid}")?;
+        if *stateless { f.write_str(",stateless=on") } else { Ok(()) }
     }
 }
 
@@ -131,11 +143,19 @@ mod tests {
     fn options_make_settings() {
         let all = [("size", "2g"), ("inodes", "10"), ("mode", "1777"), ("uid", "5"), ("gid", "6")];
         let settings = parse(&all).unwrap();
-        let expected =
-            Settings { size: 2 << 30, inodes: 10, mode: 0o1777, uid: Uid(5), gid: Gid(6) };
+        let expected = Settings {
+            size: 2 << 30,
+            inodes: 10,
+            mode: 0o1777,
+            uid: Uid(5),
+            gid: Gid(6),
+            stateless: false,
+        };
         assert_eq!(settings, expected);
         assert_eq!(settings.to_string(), "size=2g,inodes=10,mode=1777,uid=5,gid=6");
         assert_eq!(parse(&[]).unwrap(), Settings::default());
+        let stateless = parse(&[("size", "4k"), ("stateless", "on")]).unwrap();
+        assert!(stateless.stateless && stateless.to_string().ends_with(",stateless=on"));
         assert_eq!(
             Mem::new(settings).describe(),
             "mem:size=2g,inodes=10,mode=1777,uid=5,gid=6",

@@ -21,7 +21,8 @@ impl TestFs {
     }
 
     pub(super) fn with(size: u64, inodes: u64) -> TestFs {
-        let settings = Settings { size, inodes, mode: 0o755, uid: Uid(0), gid: Gid(0) };
+        let (mode, uid, gid) = (0o755, Uid(0), Gid(0));
+        let settings = Settings { size, inodes, mode, uid, gid, stateless: false };
         TestFs { mem: Arc::new(Mem::new(settings)), cx: Context::internal() }
     }
 

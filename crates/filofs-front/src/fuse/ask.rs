@@ -13,8 +13,8 @@ use crate::nouns::{decode_device, decode_lock, decode_setattr, encode_lock};
 use filofs::{
     ACL_ACCESS, Access, Context, CopyHow, Created, DirOffset, Entry, Errno, FallocateFlags,
     FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name, Node, Open, OpenFlags,
-    OpenHow, PollEvents, ReleaseHow, RenameFlags, Result, Seek, Sink, SliceSink, SliceSource,
-    SyncMode, WriteFlags, XattrFlags,
+    OpenHow, Opened, PollEvents, ReleaseHow, RenameFlags, Result, Seek, Sink, SliceSink,
+    SliceSource, SyncMode, WriteFlags, XattrFlags,
 };
 use filofs_wire::abi;
 use filofs_wire::limits::SYMLINK_MAX;
@@ -174,6 +174,9 @@ impl Ask<'_> {
                 mount.release(cx, open.node(), &open, ReleaseHow { owner })?;
                 answer.empty();
             }
+            Operation::Flush { arg } if arg.open_id == Ledger::STATELESS && self.stateless() => {
+                return Err(Errno::MISSING); // and never ask again
+            }
             Operation::Flush { arg } => {
                 let open = ledger.opened(arg.open_id, nodeid)?;
                 let owner = LockOwner(arg.lock_owner);
@@ -295,13 +298,17 @@ impl Ask<'_> {
         Ok(())
     }
 
+    fn stateless(&self) -> bool {
+        self.ledger.terms().stateless
+    }
+
     pub(super) fn node(&self) -> Result<Node> {
         self.ledger.node(&self.cx, self.nodeid)
     }
 
     /// The node, and its open if the request names one.
     fn node_and_open(&self, with: bool, open_id: u64) -> Result<(Node, Option<Open>)> {
-        if !with {
+        if !with || open_id == Ledger::STATELESS && self.stateless() {
             return Ok((self.node()?, None));
         }
         let open = self.ledger.opened(open_id, self.nodeid)?;
@@ -382,6 +389,9 @@ impl Ask<'_> {
     fn open(&self, arg: abi::OpenIn) -> Result<()> {
         let Ask { ledger, ref cx, answer, .. } = *self;
         let node = self.node()?;
+        if ledger.is_stateless(&node) {
+            return Err(Errno::MISSING); // and never ask again
+        }
         let asked = open_flags(arg.flags);
         let kill_priv = arg.open_flags.contains(abi::OpenInFlags::KILL_SUIDGID);
         let wanted = self.cached_flags(&node, asked);
@@ -416,6 +426,9 @@ impl Ask<'_> {
                 return Err(errno);
             }
         };
+        if ledger.is_stateless(&node) {
+            return self.told_with(&node, &created.entry, &created.opened);
+        }
         let open = ledger.open(cx, &node, flags, created.opened.clone())?;
         let entry = match ledger.face.entry(&created.entry) {
             Ok(entry) => entry,
@@ -428,6 +441,19 @@ impl Ask<'_> {
         if !answer.plain(&reply::create(answer.unique, entry, self.open_out(&open))) {
             ledger.forget(node.cookie(), 1);
             self.take_open_back(&open);
+        }
+        Ok(())
+    }
+
+    /// Answers with a node and an open that is none: there will be no RELEASE either.
+    fn told_with(&self, node: &Node, entry: &Entry, opened: &Opened) -> Result<()> {
+        let Ask { ledger, answer, .. } = *self;
+        let entry = ledger.face.entry(entry)?;
+        let open_flags = ledger.face.opened(node.kind(), opened.flags);
+        let open = abi::OpenOut { open_id: Ledger::STATELESS, open_flags, backing_id: 0 };
+        ledger.tell_again(node);
+        if !answer.plain(&reply::create(answer.unique, entry, open)) {
+            ledger.forget(node.cookie(), 1);
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use super::lockers::Lockers;
 use super::releases::Releases;
 use super::terms::Terms;
 use filofs::{
-    Context, Cookie, Entry, Errno, FileSystem, Mount, Node, Open, OpenFlags, OpenId, Opened, Result,
+    Context, Cookie, Entry, Errno, FileSystem, Kind, Mount, Node, Open, OpenFlags, OpenId, Opened,
+    Result,
 };
 use std::sync::{Arc, OnceLock};
 
@@ -30,6 +31,9 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// The id of an open that nobody saw; of none that was seen.
+    pub(super) const STATELESS: u64 = 0;
+
     /// For a connection that so many workers serve at most.
     pub(super) fn new(mount: Arc<Mount>, face: Face, most_workers: usize) -> Ledger {
         Ledger {
@@ -126,8 +130,26 @@ impl Ledger {
 
     /// The open of that id, of the node of that other id. EBADF if there is none.
     pub(super) fn opened(&self, id: u64, nodeid: u64) -> Result<Open> {
+        if id == Self::STATELESS && self.terms().stateless {
+            return self.unseen(nodeid);
+        }
         let open = self.mount.opens().find(OpenId(id))?;
         if open.node().cookie() == self.face.cookie(nodeid) { Ok(open) } else { Err(Errno::EBADF) }
+    }
+
+    /// An open that no file system saw: whoever has it may do what the kernel lets through.
+    fn unseen(&self, nodeid: u64) -> Result<Open> {
+        let node = self.mount.nodes().find(self.face.cookie(nodeid))?;
+        if node.kind() != Kind::Regular {
+            return Err(Errno::EBADF);
+        }
+        let flags = self.face.quiet(OpenFlags::RDWR);
+        Ok(Open::detached(&node, flags, Opened::default()))
+    }
+
+    /// Whether a node is one that is not opened, see [`Terms::stateless`].
+    pub(super) fn is_stateless(&self, node: &Node) -> bool {
+        self.terms().stateless && node.kind() == Kind::Regular
     }
 
     /// The open of that id goes.

@@ -20,6 +20,8 @@ pub(super) struct Terms {
     pub(super) exported: bool,
     /// The kernel keeps written data back.
     pub(super) writeback: bool,
+    /// Regular files are not opened, see [`Profile::stateless`]: their opens have the id 0.
+    pub(super) stateless: bool,
     /// The longest message in bytes, in either direction, where filo's extension is spoken.
     pub(super) max_message: Option<u32>,
 }
@@ -42,6 +44,7 @@ impl Terms {
         payload: Terms::PAYLOAD_MIN,
         exported: false,
         writeback: false,
+        stateless: false,
         max_message: None,
     };
 
@@ -106,6 +109,7 @@ impl Terms {
             payload,
             exported: flags.contains(InitFlags::EXPORT_SUPPORT),
             writeback: flags.contains(InitFlags::WRITEBACK_CACHE),
+            stateless: flags.contains(InitFlags::NO_OPEN_SUPPORT),
             max_message,
         };
         Settled::Agreed(terms, out)
@@ -136,8 +140,7 @@ pub(super) fn most_pages() -> usize {
 
 /// The abilities we want, each with its reason; INIT keeps those the kernel has too.
 ///
-/// Never wanted: NO_OPEN_SUPPORT and NO_OPENDIR_SUPPORT (an open is where rights, locks and
-/// passthrough hang), HANDLE_KILLPRIV (the first version clears set-id bits of privileged writers
+/// Never wanted: NO_OPENDIR_SUPPORT (what a listing shows hangs on its open), HANDLE_KILLPRIV (the first version clears set-id bits of privileged writers
 /// too; the second follows Linux), SPLICE_* (requests are read, not spliced), SECURITY_CTX (no
 /// operation takes labels), SUBMOUNTS and HAS_INODE_DAX (for virtiofs), OVER_IO_URING and
 /// PASSTHROUGH (another transport's, and not yet), REQUEST_TIMEOUT (it ends the whole mount).
@@ -157,8 +160,6 @@ fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
         // Requests of more than a page, and as large as the machine allows.
         | InitFlags::BIG_WRITES
         | InitFlags::MAX_PAGES
-        // `open` takes TRUNC, so that opening and cutting is one step.
-        | InitFlags::ATOMIC_O_TRUNC
         // `MakeHow` carries the umask: only the file system knows of a default ACL.
         | InitFlags::DONT_MASK
         // Names with their attributes; the kernel chooses where it pays.
@@ -190,8 +191,14 @@ fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
     // The kernel refuses the connection without default_permissions.
     let idmap = profile.idmapped || options.allow_idmap;
     flags.set(InitFlags::ALLOW_IDMAP, idmap && checked);
-    // Locks that other machines or programs see; otherwise the kernel keeps them itself.
-    flags.set(InitFlags::POSIX_LOCKS | InitFlags::FLOCK_LOCKS, profile.locks);
+    // Files are opened without a word to us.
+    flags.set(InitFlags::NO_OPEN_SUPPORT, profile.stateless);
+    // `open` takes TRUNC, so that opening and cutting is one step: if there is an `open`.
+    flags.set(InitFlags::ATOMIC_O_TRUNC, !profile.stateless);
+    // Locks that other machines or programs see; otherwise the kernel keeps them itself. It gives
+    // ours back with a FLUSH or RELEASE.
+    let locks = profile.locks && !profile.stateless;
+    flags.set(InitFlags::POSIX_LOCKS | InitFlags::FLOCK_LOCKS, locks);
     // Handles either lead back after the caches were dropped, or are not given out at all.
     flags.set(InitFlags::EXPORT_SUPPORT, profile.exportable);
     flags.set(InitFlags::NO_EXPORT_SUPPORT, !profile.exportable);
