@@ -188,6 +188,7 @@ mod ids;
 mod lock;
 mod locked;
 mod locktable;
+mod mix;
 mod mount;
 mod name;
 mod node;

@@ -3,6 +3,7 @@
 //! Lock order: a shard of [`Nodes`] is the innermost lock of the mount. Nothing is called and
 //! nothing is dropped that has a `Drop` of somebody else's while one is held.
 
+use crate::mix::Mix;
 use crate::slots::{Slot, Slots};
 use crate::{Cookie, Entry, Errno, Generation, Kind, Result, State, locked};
 use std::collections::HashMap;
@@ -149,8 +150,11 @@ struct Table {
     live: AtomicUsize,
     /// How often something was moved from one directory to another.
     moves: AtomicU32,
-    shards: [Mutex<HashMap<Cookie, Record>>; Table::SHARDS],
+    mix: Mix,
+    shards: [Mutex<Shard>; Table::SHARDS],
 }
+
+type Shard = HashMap<Cookie, Record, Mix>;
 
 struct Record {
     node: Weak<Inner>,
@@ -167,8 +171,9 @@ impl Table {
     const SHARDS: usize = 64;
 
     #[allow(clippy::indexing_slicing)] // the index is a remainder
-    fn shard(&self, cookie: Cookie) -> MutexGuard<'_, HashMap<Cookie, Record>> {
-        let mixed = cookie.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+    fn shard(&self, cookie: Cookie) -> MutexGuard<'_, Shard> {
+        // Not the bits that the maps go by.
+        let mixed = self.mix.of(cookie.0) >> 48;
         locked(&self.shards[mixed as usize % Self::SHARDS])
     }
 }
@@ -176,11 +181,13 @@ impl Table {
 impl Nodes {
     /// An empty table for nodes with that many slots.
     pub fn new(slots: usize) -> Nodes {
+        let mix = Mix::default();
         Nodes(Arc::new(Table {
             slots,
             live: AtomicUsize::new(0),
             moves: AtomicU32::new(0),
-            shards: std::array::from_fn(|_| Mutex::default()),
+            shards: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(mix.clone()))),
+            mix,
         }))
     }
 

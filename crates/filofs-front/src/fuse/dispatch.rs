@@ -162,7 +162,8 @@ impl Dispatch {
         } else if let Operation::Unmount { arg } = request.operation {
             self.may_go(&ask, arg.flags.contains(abi::UnmountFlags::FORCE))
         } else {
-            if !matches!(request.opcode, Opcode::Destroy) {
+            // Mostly it is so: then nothing that other CPUs read is written.
+            if !matches!(request.opcode, Opcode::Destroy) && self.agreed() {
                 self.agreed.store(false, Ordering::SeqCst);
             }
             ask.run(&request.operation, window)
