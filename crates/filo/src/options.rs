@@ -274,6 +274,20 @@ mod tests {
     }
 
     #[test]
+    fn the_last_word_on_who_may_enter_counts() {
+        for (list, other, alone) in [
+            ("ro", false, false),
+            ("allow_other", true, false),
+            ("no_allow_other", false, true),
+            ("allow_other,no_allow_other", false, true),
+            ("no_allow_other,allow_other", true, false),
+        ] {
+            let options = read(list).unwrap();
+            assert_eq!((options.fuse.allow_other, options.alone), (other, alone), "{list}");
+        }
+    }
+
+    #[test]
     fn what_people_type_without_thinking() {
         let options =
             read("ro,allow_other,default_permissions,fsname=a\\,b,umask=022,uid=1000").unwrap();

@@ -29,7 +29,7 @@ pub(crate) fn verb(args: &RunArgs) -> Result<ExitCode, Failure> {
     options.nonempty = true;
     // The namespace ends with the last process in it, and the mount with the namespace.
     options.auto_unmount = false;
-    options.fuse.allow_other = !options.fuse.allow_root;
+    options.fuse.allow_other = !options.fuse.allow_root && !options.alone;
     let mountpoint = place.path.clone();
     let limit = getrlimit(Resource::Nofile);
     let served = Served::start(Plan { stack, mountpoint, options })?;

@@ -132,6 +132,23 @@ fn a_blocked_operation_holds_nobody_up() {
 }
 
 #[test]
+fn a_computing_operation_holds_nobody_up() {
+    if !can_mount() {
+        return;
+    }
+    let on = Mounted::new("sum");
+    fs::write(on.join("sum"), b"42\n").unwrap();
+    let path = on.join("sum");
+    let reader = thread::spawn(move || fs::read(path).unwrap());
+    on.tiny.wait_at_gate();
+    // It never sleeps, as little as one does that is only not let run; but it is let.
+    assert_eq!(fs::read(on.join("hello")).unwrap(), b"hello, world\n");
+    assert!(!reader.is_finished());
+    on.tiny.open_gate();
+    assert_eq!(reader.join().unwrap(), b"42\n");
+}
+
+#[test]
 fn a_panic_is_eio_once_and_the_mount_goes_on() {
     if !can_mount() {
         return;

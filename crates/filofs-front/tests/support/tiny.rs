@@ -1,7 +1,8 @@
 //! `Tiny`: a file system in memory, just large enough to see what a front end does with one.
 //!
-//! Three names behave in their own way: reading `gate` says so and waits until it is let through,
-//! reading `panic` panics, and every other file is a file.
+//! Some names behave in their own way: reading `gate` says so and waits until it is let through,
+//! reading `sum` does the same but computes meanwhile, reading `panic` panics, and every other file
+//! is a file.
 
 use filofs::{
     Attr, Context, Cookie, Created, DirEntry, DirOffset, DirSink, Entry, Errno, FileSystem, Gid,
@@ -429,6 +430,13 @@ impl FileSystem for Tiny {
                 let mut open = self.open_gate.0.lock().unwrap();
                 while !*open {
                     open = self.open_gate.1.wait(open).unwrap();
+                }
+            }
+            b"sum" => {
+                self.at_gate.0.send(()).unwrap();
+                let end = std::time::Instant::now() + super::FOREVER;
+                while !*self.open_gate.0.lock().unwrap() && std::time::Instant::now() < end {
+                    std::hint::spin_loop();
                 }
             }
             _ => {}
