@@ -2,7 +2,7 @@
 //! mount(8).
 
 use crate::common::{
-    FILO, Place, can_mount, eventually, filo, is_alive, is_mounted, refused, server_of,
+    FILO, Place, able, can_mount, eventually, filo, is_alive, is_mounted, refused, server_of,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
