@@ -26,7 +26,7 @@ fn cost(place: &Path, many: u32) -> Result<(), Box<dyn Error>> {
     }
     let dir = Dir::open(place, DirOptions { remember: 0, ..DirOptions::default() })?;
     let identity = filofs::Identity::new("dir:", "filo", "/")?;
-    let mount = Mount::new(Stack::new(Arc::new(dir), [])?, identity)?;
+    let mount = Mount::new(Stack::new(Arc::new(dir), []).ok_or("no stack")?, identity)?;
     mount.start(&Upward::channel().0)?;
     let cx = Context::internal();
     let top = mount.root().clone();
