@@ -2,7 +2,7 @@
 //! mount(8).
 
 use crate::common::{
-    FILO, Place, can_mount, eventually, filo, is_alive, is_mounted, refused, server_of,
+    FILO, Place, able, can_mount, eventually, filo, is_alive, is_mounted, refused, server_of,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
@@ -322,5 +322,60 @@ fn what_others_change_below_is_seen_at_once_where_it_is_watched() {
     eventually("the new name is there", || at.join("new").exists());
     std::fs::remove_file(below.join("new")).unwrap();
     eventually("a removed file goes", || !at.join("new").exists());
+    assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn what_is_cached_goes_with_the_first_open_after_a_change_below() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let (at, below) = (place.dir("mnt"), place.dir("below"));
+    let log = place.0.join("log");
+    std::fs::write(below.join("file"), "1").unwrap();
+    std::fs::write(below.join("other"), "").unwrap();
+    // Attributes are believed for an hour: what is seen is seen because of the open.
+    let base = format!("dir:{},attr_ttl=3600,entry_ttl=3600", below.display());
+    let trace = format!("trace:file={}", log.display());
+    let output = filo(&["mount", &base, &trace, at.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let asked = |what: &str| {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.lines().filter(|line| line.contains(&format!(" {what} "))).count()
+    };
+    let read = || std::fs::read_to_string(at.join("file")).unwrap();
+    let list = || {
+        let names = std::fs::read_dir(&at).unwrap().map(|name| name.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    // An open is known to be over when its release has come.
+    let settled = |act: &dyn Fn()| {
+        let before = asked("release");
+        act();
+        eventually("the release comes", || asked("release") > before);
+    };
+    for content in ["1", "2", "3"] {
+        std::fs::write(below.join("file"), content).unwrap();
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        let file = std::fs::File::options().write(true).open(below.join("file")).unwrap();
+        file.set_modified(time).unwrap();
+        settled(&|| assert_eq!(read(), content));
+    }
+    for name in ["a", "b"] {
+        std::fs::write(below.join(name), "").unwrap();
+        settled(&|| assert!(list().contains(name.as_ref())));
+        std::fs::remove_file(below.join(name)).unwrap();
+        settled(&|| assert!(!list().contains(name.as_ref())));
+    }
+    let (reads, readdirs) = (asked("read"), asked("readdir"));
+    settled(&|| assert_eq!(read(), "3"));
+    settled(&|| assert_eq!(list().len(), 2));
+    let local = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
+    let local = local.contains(&(rustix::fs::statfs(&below).unwrap().f_type as u32));
+    if able("a local file system", local) {
+        assert_eq!((asked("read"), asked("readdir")), (reads, readdirs), "nothing has changed");
+        assert_eq!(asked("flush"), 0);
+    }
     assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
 }

@@ -5,7 +5,7 @@
 //! last change (ctime, which nobody can set), and since that open had everything older dropped.
 //! The latter is sure when the open is released: by then its answer has arrived.
 
-use super::inode::Inode;
+use super::inode::{Inode, nanos};
 use rustix::fs::Statx;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,8 +28,7 @@ impl Stamp {
         if !inode.local || time.tv_nsec == 0 || !*DISTINCT_TIMES {
             return Stamp::NONE;
         }
-        let seconds = time.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000);
-        Stamp(seconds.wrapping_add(time.tv_nsec.into()))
+        Stamp(nanos(&time))
     }
 
     pub(super) fn is_sure(self) -> bool {

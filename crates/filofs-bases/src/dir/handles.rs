@@ -20,13 +20,13 @@ impl Dir {
     pub(super) fn do_handle_of(&self, node: &Node) -> Result<FileHandle> {
         let inode = inode(node)?;
         let known = if let Some(known) = inode.handle.get() {
-            known.clone()
+            known
         } else {
             let fd = self.host.descriptor(&inode)?;
             let made = self.host.handle(&fd);
-            inode.handle.get_or_init(|| made).clone()
+            inode.handle.get_or_init(|| made.map(Box::new))
         };
-        let (handle, _) = known.ok_or(Errno::EOPNOTSUPP)?;
+        let (handle, _) = known.as_deref().ok_or(Errno::EOPNOTSUPP)?;
         let mut bytes = Vec::with_capacity(HEAD + handle.bytes.len());
         bytes.push(LAYOUT);
         bytes.extend_from_slice(&handle.kind.to_le_bytes());

@@ -182,7 +182,7 @@ impl Host {
             atime: time(stat.stx_atime),
             mtime: time(stat.stx_mtime),
             ctime: time(stat.stx_ctime),
-            btime: identity.born,
+            btime: has_birth(stat).then(|| time(stat.stx_btime)),
             ttl: self.attr_ttl,
         })
     }
@@ -282,7 +282,7 @@ impl Host {
     /// Whether that name still led to the same file is found out when the handle is opened.
     pub(super) fn last_handle(&self, inode: &Inode) -> Option<(HostHandle, i32)> {
         if let Some(known) = inode.handle.get() {
-            return known.clone();
+            return known.as_deref().cloned();
         }
         if let Some(cached) = &*locked(&inode.slot) {
             return self.handle(&cached.fd);
@@ -313,8 +313,8 @@ impl Host {
         let mut down = Vec::new();
         let mut at = inode.clone();
         let mut fd = loop {
-            if let Some((handle, mount)) = at.handle.get().cloned().flatten() {
-                let fd = self.open_handle(&handle, mount)?;
+            if let Some((handle, mount)) = at.handle.get().and_then(Option::as_deref) {
+                let fd = self.open_handle(handle, *mount)?;
                 check(&at, fd.as_fd())?;
                 break Arc::new(fd);
             }
@@ -352,7 +352,7 @@ impl Host {
         if inode.orphan.load(Ordering::Relaxed) {
             return false;
         }
-        if inode.handle.get_or_init(|| self.handle(fd)).is_some() {
+        if inode.handle.get_or_init(|| self.handle(fd).map(Box::new)).is_some() {
             return true;
         }
         *place = inode.place();
@@ -425,6 +425,11 @@ pub(super) fn held(inode: &Inode) -> Option<Arc<OwnedFd>> {
 fn check(inode: &Inode, fd: BorrowedFd<'_>) -> Result<()> {
     let found = Identity::of(&stat(fd)?)?;
     if inode.identity.agrees(&found) { Ok(()) } else { Err(Errno::ESTALE) }
+}
+
+/// Whether it says when the file was made.
+pub(super) const fn has_birth(stat: &Statx) -> bool {
+    stat.stx_mask & StatxFlags::BTIME.bits() != 0
 }
 
 /// What is open there: one system call, whoever asks.

@@ -8,12 +8,13 @@
 
 use super::cached;
 use super::descriptors::DESCRIPTORS;
-use super::host::Host;
+use super::host::{Host, has_birth};
 use super::locks::Holders;
 use super::sys::HostHandle;
-use filofs::{Cookie, Errno, Kind, Name, Result, Time, locked};
+use filofs::{Cookie, Errno, Kind, Name, Result, locked};
 use rustix::fd::OwnedFd;
-use rustix::fs::Statx;
+use rustix::fs::{Statx, StatxTimestamp};
+use std::num::NonZeroU64;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -36,7 +37,7 @@ pub(super) struct Inode {
     /// Has lost its last name through us: only a descriptor leads to it.
     pub(super) orphan: AtomicBool,
     /// The handle and the mount it is on, once somebody needed it; `None`: the host has none.
-    pub(super) handle: OnceLock<Option<(HostHandle, i32)>>,
+    pub(super) handle: OnceLock<Option<Box<(HostHandle, i32)>>>,
     place: Mutex<Option<Place>>,
     /// The descriptor of an open of it: as good as one of its own.
     opened: Mutex<Weak<OwnedFd>>,
@@ -51,8 +52,9 @@ pub(super) struct Identity {
     pub(super) dev: u64,
     pub(super) ino: u64,
     pub(super) kind: Kind,
-    /// When it was made: tells files apart that had the same inode number one after the other.
-    pub(super) born: Option<Time>,
+    /// When it was made, a number for each time: tells files apart that had the same inode number
+    /// one after the other.
+    pub(super) born: Option<NonZeroU64>,
 }
 
 /// A descriptor that is kept.
@@ -72,13 +74,11 @@ pub(super) struct Place {
 impl Identity {
     /// What statx(2) says. EIO for a kind that does not exist.
     pub(super) fn of(stat: &Statx) -> Result<Identity> {
-        const HAS_BIRTH: u32 = rustix::fs::StatxFlags::BTIME.bits();
-        let born = Time::new(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec);
         Ok(Identity {
             dev: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
             ino: stat.stx_ino,
             kind: Kind::from_mode(u32::from(stat.stx_mode)).ok_or(Errno::EIO)?,
-            born: (stat.stx_mask & HAS_BIRTH != 0).then_some(born),
+            born: NonZeroU64::new(nanos(&stat.stx_btime)).filter(|_| has_birth(stat)),
         })
     }
 
@@ -100,6 +100,11 @@ impl Identity {
     pub(super) fn is_surely(&self, other: &Identity) -> bool {
         self.born.is_some() && self == other
     }
+}
+
+/// A time as one number: its nanoseconds, of which 584 years have different ones.
+pub(super) fn nanos(time: &StatxTimestamp) -> u64 {
+    time.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.into())
 }
 
 impl Inode {
@@ -222,7 +227,7 @@ mod tests {
 
     #[test]
     fn files_are_told_apart_by_their_birth_where_it_is_known() {
-        let born = |secs| Some(Time::new(secs, 0));
+        let born = NonZeroU64::new;
         let file = Identity { dev: 1, ino: 2, kind: Kind::Regular, born: born(1) };
         assert!(file.agrees(&file));
         assert!(file.agrees(&Identity { born: None, ..file }));

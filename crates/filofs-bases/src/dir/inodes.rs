@@ -108,7 +108,7 @@ impl Inodes {
         let inode = Arc::new(Inode::new(cookie, identity, home.clone(), local, place));
         // From now on others find it, before it has a descriptor.
         if handle.is_some() {
-            let _ = inode.handle.set(handle);
+            let _ = inode.handle.set(handle.map(Box::new));
         }
         let now = Alive { inode: Arc::downgrade(&inode), cookie, identity };
         alive.insert(identity.key(), now);
