@@ -15,12 +15,13 @@ cannot be had is left out, and said.
 What is measured first:
 
     cargo build --release -p filo
-    cargo build --release -p filofs-front --example constants
+    cargo build --release -p filofs-front --examples
 
 Candidates: *native* is the directory itself; *filo* the null stack, `dir:DIRECTORY null`; *ll*
 libfuse's example passthrough_ll as it comes, *ll -s* with one thread; *hp* its passthrough_hp, of
-which the kernel reads and writes files by itself; the others as they come. *floor* is a server in C that answers
-constants with nothing around it, *filo constants* answers constants through filo's front end.
+which the kernel reads and writes files by itself; the others as they come. *floor* is a server in C
+that answers constants with nothing around it, *filo constants* answers constants through filo's
+front end.
 
 All stand over one directory of a tmpfs, each test on a fresh mount. In each round every test is
 done by every candidate, and the next round begins with another one. A cell is the median over the
@@ -85,7 +86,7 @@ SECTIONS = (
         ALL, rates=("statx-8",), processor=True),
     Section("floor", "Servers of constants", (
         "statx", "stat-cold", "stat-absent", "open", "create", "read-1m-direct"),
-        ("floor", "floor, no opens", "filo constants", "ll -s"),
+        ("floor", "floor no-opens", "filo constants", "ll -s"),
         base="floor", rates=("statx-8",), plotted=False),
     Section("data", "Data", (
         "read-4k", "write-4k", "read-4k-direct", "write-4k-direct", "read-1m", "read-1m-direct",
@@ -93,9 +94,9 @@ SECTIONS = (
         processor=True),
     Section("work", "Whole programs", tuple(PROGRAMS), ALL, processor=True),
     Section("depth", "Layers, and daemons one on the other", goals.DEPTH_TESTS, (
-        *[f"filo, {depth} null" for depth in DEPTHS],
-        *[f"filo, {depth} idmap" for depth in DEPTHS],
-        *[f"{depth} bindfs" for depth in DEPTHS[:4]]), base="filo, 1 null", plotted=False),
+        *[f"filo {depth} null" for depth in DEPTHS],
+        *[f"filo {depth} idmap" for depth in DEPTHS],
+        *[f"{depth} bindfs" for depth in DEPTHS[:4]]), base="filo 1 null", plotted=False),
     Section("servers", "File servers in other processes", (
         "statx", "stat-cold", "open", "create", "names-cold", "read-4k-direct", "read-1m-cold",
         "write-1m", "untar"),
@@ -132,7 +133,8 @@ def run(asked, cells, place, filo, constants):
     results = Results(about(asked.rounds, asked.seconds))
     for name in sorted({name for _, _, name in cells}):
         if name not in known:
-            results.fault("", "", name, programs.missing.get(name, "there is no such candidate yet"))
+            why = programs.missing.get(name, "there is no such candidate yet")
+            results.fault("", "", name, why)
     ops = programs.ops()
     ground = Ground(place, asked.names, asked.tree)
     groups = {}
@@ -177,7 +179,7 @@ def draw(results):
         for kind in ("null", "idmap", "bindfs"):
             line = []
             for depth in DEPTHS:
-                name = f"{depth} bindfs" if kind == "bindfs" else f"filo, {depth} {kind}"
+                name = f"{depth} bindfs" if kind == "bindfs" else f"filo {depth} {kind}"
                 value = results.median(ONE_CPU, test, name)
                 line += [(depth, value)] if value else []
             if line and test in ("statx", "open", "create"):

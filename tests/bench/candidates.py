@@ -194,7 +194,7 @@ class Programs:
                 "-f -o lowerdir={empty},upperdir={source},workdir={scratch} {point}"),
             "unionfs": lambda: _installed("unionfs-fuse", "-f {source}=RW {point}"),
             "floor": lambda: f"{self.floor()} {{point}}",
-            "floor, no opens": lambda: f"{self.floor()} {{point}} no-opens",
+            "floor no-opens": lambda: f"{self.floor()} {{point}} no-opens",
             "filo constants": lambda: f"{shlex.quote(self._example())} {{point}}",
             "filo + acting layer": lambda:
                 f"{filo} dir:{{source}} fault:op=read,nth=1000000000,errno=EIO {{point}}",
@@ -205,9 +205,9 @@ class Programs:
         }
         for depth in DEPTHS:
             nulls = " ".join(["null"] * depth)
-            commands[f"filo, {depth} null"] = \
+            commands[f"filo {depth} null"] = \
                 lambda nulls=nulls: f"{filo} dir:{{source}} {nulls} {{point}}"
-            commands[f"filo, {depth} idmap"] = lambda depth=depth: self._idmap(filo, depth)
+            commands[f"filo {depth} idmap"] = lambda depth=depth: self._idmap(filo, depth)
         found = {}
         for name, command in commands.items():
             try:
