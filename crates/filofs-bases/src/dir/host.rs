@@ -103,7 +103,9 @@ impl Host {
         if let Some(fd) = held(inode).or_else(|| inode.opened()) {
             return stat(fd);
         }
-        if let Some(place) = inode.short_way() {
+        // A directory that is watched has a descriptor, and so is marked.
+        let is_watched = self.watch.is_some() && inode.identity.kind == Kind::Directory;
+        if let Some(place) = inode.short_way().filter(|_| !is_watched) {
             let dir = self.descriptor(&place.parent)?;
             let name = Name::new(&place.name)?;
             let asked = self.as_anybody(|| stat_name(&place.parent, &dir, name));

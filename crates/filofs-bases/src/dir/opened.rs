@@ -180,6 +180,7 @@ impl Dir {
             let stat = stat(open.fd())?;
             (open, stat)
         };
+        self.host.watch(&inode, open.fd());
         if how.kill_priv && flags.contains(OFlags::TRUNC) && self.host.rights.keeps_set_id(cx) {
             self.kill_priv(&inode, &open.fd)?;
         }

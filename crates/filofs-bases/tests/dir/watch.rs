@@ -68,6 +68,17 @@ fn names_that_others_make_move_and_take_away() {
 }
 
 #[test]
+fn a_directory_that_is_only_listed_is_watched() {
+    let watched = Watched::new();
+    watched.others("mkdir sub");
+    let held = watched.ground.walk("sub").unwrap();
+    let open = watched.ground.open(&root(), &held, OpenFlags::RDONLY).unwrap();
+    drop(open);
+    watched.others("echo 1 > sub/new");
+    watched.told(&[renamed(held.cookie(), "new")]);
+}
+
+#[test]
 fn what_others_write_and_change() {
     let watched = Watched::new();
     watched.others("echo 1 > file");
