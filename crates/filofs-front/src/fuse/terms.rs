@@ -140,10 +140,11 @@ pub(super) fn most_pages() -> usize {
 
 /// The abilities we want, each with its reason; INIT keeps those the kernel has too.
 ///
-/// Never wanted: NO_OPENDIR_SUPPORT (what a listing shows hangs on its open), HANDLE_KILLPRIV (the first version clears set-id bits of privileged writers
-/// too; the second follows Linux), SPLICE_* (requests are read, not spliced), SECURITY_CTX (no
-/// operation takes labels), SUBMOUNTS and HAS_INODE_DAX (for virtiofs), OVER_IO_URING and
-/// PASSTHROUGH (another transport's, and not yet), REQUEST_TIMEOUT (it ends the whole mount).
+/// Never wanted: NO_OPENDIR_SUPPORT (what a listing shows hangs on its open), HANDLE_KILLPRIV (the
+/// first version clears set-id bits of privileged writers too; the second follows Linux), SPLICE_*
+/// (requests are read, not spliced), SECURITY_CTX (no operation takes labels), SUBMOUNTS and
+/// HAS_INODE_DAX (for virtiofs), OVER_IO_URING and PASSTHROUGH (another transport's, and not yet),
+/// REQUEST_TIMEOUT (it ends the whole mount).
 fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
     let writeback = options.writeback.unwrap_or(profile.owns_files) && !options.direct_io;
     // Whether what the kernel has cached can only be made stale by the kernel itself, or by
