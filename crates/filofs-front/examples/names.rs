@@ -90,8 +90,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1);
     let (place, count) = words.next().zip(words.next()).ok_or("names MOUNTPOINT COUNT")?;
     let mount = Mount::of(Names { count: count.parse()? }, &place).map_err(|errno| errno.text())?;
-    let session =
-        Session::start(Arc::new(mount), Path::new(&place), &FuseOptions::default())?;
+    let session = Session::start(Arc::new(mount), Path::new(&place), &FuseOptions::default())?;
     session.wait();
     Ok(())
 }
