@@ -38,6 +38,7 @@ import argparse
 import os
 import shlex
 import statistics
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -150,7 +151,7 @@ def run(asked, cells, place, filo, constants):
                 try:
                     cell = measure(candidate, test, ground, ops, asked.seconds)
                     results.add(where, test, candidate.name, number, cell)
-                except (RuntimeError, OSError, ValueError) as error:
+                except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
                     results.fault(where, test, candidate.name, error)
         print(f"round {number + 1} of {asked.rounds}", file=sys.stderr, flush=True)
         if asked.json:

@@ -17,9 +17,10 @@ class Results:
         self.cells, self.faults, self.scale = {}, {}, {}
 
     def add(self, place, test, name, number, cell):
-        """Keeps what one round measured."""
+        """Keeps what one round measured; rate and tail only where they are asked for."""
         rounds = self.cells.setdefault((place, test, name), {})
-        rounds[number] = {key: _short(cell[key]) for key in KEPT if key in cell}
+        kept = [key for key in KEPT if key not in ("p99", "rate") or test.startswith("statx")]
+        rounds[number] = {key: _short(cell[key]) for key in kept if key in cell}
 
     def fault(self, place, test, name, error):
         """Keeps why there is no figure."""
@@ -106,4 +107,5 @@ def about(rounds, seconds):
 
 
 def _short(number):
-    return float(f"{number:.4g}")
+    short = float(f"{number:.4g}")
+    return int(short) if short == int(short) else short

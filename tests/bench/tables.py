@@ -100,7 +100,9 @@ def processor(results, place, tests, names):
 def report(results, sections, plots=""):
     """The whole report, as lines. `plots` is the folder of the plots, as links need it."""
     about = results.about
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    # Some say their own name with the number.
+    versions = ", ".join(version if version.startswith(name) else f"{name} {version}"
+                         for name, version in about["versions"].items())
     lines = [f"{about['cpus']} CPUs ({about['model']}), Linux {about['kernel']}; {versions}. "
              f"{about['rounds']} rounds of {about['seconds']} s, candidates in turn.", ""]
     if any((place, test, name) in results.cells for place, test, name in goals.cells()):
@@ -126,7 +128,7 @@ def report(results, sections, plots=""):
                          f"{noise[0]:.2f}, 90th percentile {noise[1]:.2f}. Others used "
                          f"{noise[2]:.0%} of the machine (median).")
     lines.append("")
-    lines += [f"- {name}, {measure.label(test) if test else 'all'}, {place}: {text}"
+    lines += [f"- {name}{', ' + measure.label(test) + ', ' + place if test else ''}: {text}"
               for (place, test, name), text in results.faults.items()]
     return lines
 
