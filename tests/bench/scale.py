@@ -5,6 +5,7 @@
     tests/bench/scale.py --nodes 10000000 as many nodes as that (the kernel's memory: 1 KiB each)
     tests/bench/scale.py names opens      these: nodes, names, opens, mounts, clients
     tests/bench/scale.py --quick          small numbers: that it runs
+    tests/bench/scale.py report FILE      the tables of an earlier run, without measuring
 
 Needs Linux, root and a C compiler. What is measured:
 
@@ -226,6 +227,17 @@ def draw(scale):
                                series))
 
 
+def show(scale, write):
+    """Prints the tables, or puts them and the plot where they belong."""
+    lines = report(scale)
+    if not write:
+        print("\n".join(lines))
+        return
+    draw(scale)
+    lines = [f"![The cost of one operation as numbers grow]({PLOTS}/scale.svg)", "", *lines]
+    tables.replace_part(os.path.join(ROOT, "BENCHMARKS.md"), "scale", lines)
+
+
 def main():
     """Measures and reports."""
     words = argparse.ArgumentParser(
@@ -246,6 +258,10 @@ def main():
     words.add_argument("--write", action="store_true",
                        help="put the tables into BENCHMARKS.md and the plot into " + PLOTS)
     asked = words.parse_intermixed_args()
+    if asked.kinds[:1] == ["report"]:
+        if len(asked.kinds) != 2:
+            words.error("report FILE")
+        return show(Results.load(asked.kinds[1]).scale, asked.write)
     if unknown := [kind for kind in asked.kinds if kind not in KINDS]:
         words.error(f"nothing called {unknown[0]}: {', '.join(KINDS)}")
     if os.geteuid():
@@ -265,13 +281,7 @@ def main():
                 results.save(asked.json)
     finally:
         scratch.remove(place)
-    lines = report(results.scale)
-    if asked.write:
-        draw(results.scale)
-        lines = [f"![The cost of one operation as numbers grow]({PLOTS}/scale.svg)", "", *lines]
-        tables.replace_part(os.path.join(ROOT, "BENCHMARKS.md"), "scale", lines)
-    else:
-        print("\n".join(lines))
+    return show(results.scale, asked.write)
 
 
 if __name__ == "__main__":
