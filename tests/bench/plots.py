@@ -5,7 +5,7 @@ from html import escape
 
 COLOURS = ("#1f6fb4", "#d9822b", "#3a9a4d", "#c0392b", "#7d5ba6", "#8c6d46", "#d46aa8", "#6b6b6b",
            "#a8a32a", "#2aa8a8")
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 760, 70, 150, 40, 50
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 760, 70, 180, 40, 50
 
 
 def _text(x, y, words, anchor="start", size=12):
@@ -46,7 +46,7 @@ def lines(title, across, up, series):
             parts.append(f'<path d="M{LEFT} {at:.1f}H{right}" stroke="#ddd"/>')
             parts.append(_text(LEFT - 6, at + 4, f"{y:g}", "end", 11))
     for x in sorted({x for x, _ in points}):
-        parts.append(_text(place(x, low_y)[0], bottom + 16, f"{x:,g}", "middle", 11))
+        parts.append(_text(place(x, low_y)[0], bottom + 16, f"{x:,.0f}", "middle", 11))
     for number, (name, line) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         spots = [place(x, y) for x, y in line if y > 0]

@@ -215,10 +215,10 @@ def report(scale):
 
 def draw(scale):
     """The cost of an operation over each number that grows."""
-    series = {"lookup, over nodes": scale.get("nodes"), "open, over open files": scale.get("opens"),
-              "statx, over mounts": [[row[0], row[2]] for row in scale.get("mounts", [])],
-              "name listed, over names": scale.get("names"),
-              "lookup, over names": [[row[0], row[3]] for row in scale.get("names", [])]}
+    series = {"lookup, so many nodes": scale.get("nodes"), "open, so many open": scale.get("opens"),
+              "statx, so many mounts": [[row[0], row[2]] for row in scale.get("mounts", [])],
+              "a name listed, of so many": scale.get("names"),
+              "lookup in so many names": [[row[0], row[3]] for row in scale.get("names", [])]}
     series = {name: [(row[0], row[1]) for row in rows] for name, rows in series.items() if rows}
     folder = os.path.join(ROOT, PLOTS)
     os.makedirs(folder, exist_ok=True)
