@@ -131,7 +131,7 @@ def run(asked, cells, place, filo, constants):
     known = programs.all()
     for name, command in asked.more.items():
         known[name] = Candidate(name, command)
-    results = Results(about(asked.rounds, asked.seconds))
+    results = Results({**about(asked.rounds, asked.seconds), "note": asked.note})
     for name in sorted({name for _, _, name in cells}):
         if name not in known:
             why = programs.missing.get(name, "there is no such candidate yet")
@@ -232,6 +232,7 @@ def arguments():
                        help="one more candidate: what mounts {source} on {point}, quoted as in a "
                             "shell, and stays in the foreground")
     words.add_argument("--json", help="keep the results here")
+    words.add_argument("--note", default="", help="a sentence about this run, kept with it")
     words.add_argument("--write", action="store_true",
                        help="put tables and plots into BENCHMARKS.md and " + PLOTS)
     words.add_argument("--no-install", dest="install", action="store_false",

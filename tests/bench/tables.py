@@ -105,6 +105,8 @@ def report(results, sections, plots=""):
                          for name, version in about["versions"].items())
     lines = [f"{about['cpus']} CPUs ({about['model']}), Linux {about['kernel']}; {versions}. "
              f"{about['rounds']} rounds of {about['seconds']} s, candidates in turn.", ""]
+    if about.get("note"):
+        lines += [about["note"], ""]
     if any((place, test, name) in results.cells for place, test, name in goals.cells()):
         lines += ["### Goals", "", *goal_table(results)]
     for section in sections:
