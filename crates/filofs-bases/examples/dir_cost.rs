@@ -39,13 +39,13 @@ fn cost(place: &Path, many: u32) -> Result<(), Box<dyn Error>> {
             let entry = mount.lookup(&cx, &top, Name::new(format!("file{i}").as_bytes())?)?;
             nodes.push(mount.adopt(&top, &entry)?);
         }
-        let nanos = (processor_time() - start).as_nanos() / u128::from(many);
+        let nanos = processor_time().saturating_sub(start).as_nanos() / u128::from(many);
         let bytes = (resident()? - before) / u64::from(many);
         println!("{round}: {nanos} ns and {bytes} bytes of memory for each lookup");
     }
     let start = processor_time();
     drop(nodes);
-    let nanos = (processor_time() - start).as_nanos() / u128::from(many);
+    let nanos = processor_time().saturating_sub(start).as_nanos() / u128::from(many);
     println!("forget: {nanos} ns each; {} live nodes are left", mount.nodes().len());
     Ok(())
 }
