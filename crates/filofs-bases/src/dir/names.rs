@@ -239,7 +239,10 @@ impl Dir {
             }
             let node = Node::detached(&entry);
             let open = OpenHow { flags: how.flags, kill_priv: how.kill_priv };
-            let opened = self.do_open(cx, &node, open)?;
+            let opened = match self.do_open(cx, &node, open) {
+                Err(Errno::ESTALE) => continue, // it went elsewhere meanwhile
+                opened => opened?,
+            };
             let inode = inode(&node)?;
             let stat = self.host.stat(&inode)?;
             return Ok(Created { entry: self.host.entry(inode, &stat)?, opened });

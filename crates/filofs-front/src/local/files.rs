@@ -37,12 +37,27 @@ const OFFSET_MAX: u64 = i64::MAX as u64;
 /// The most that one read or write moves (MAX_RW_COUNT).
 const MOST_BYTES: usize = 0x7fff_f000;
 
+/// Walks to a file that is to be opened, and again when it went elsewhere between being found and
+/// being opened (ESTALE), as Linux does.
+fn looked_for_again<T>(open: impl Fn() -> Result<T>) -> Result<T> {
+    const TRIES: u32 = 16;
+    for _ in 1..TRIES {
+        match open() {
+            Err(Errno::ESTALE) => {}
+            done => return done,
+        }
+    }
+    open()
+}
+
 impl Process {
     /// Opens a file, open(2). With [`O_CREAT`] or [`O_TMPFILE`], `mode` is what a new file gets,
     /// less the umask. Special files are ENXIO: nobody is at the other end here.
     pub fn open(&self, path: impl AsRef<[u8]>, flags: OpenFlags, mode: u32) -> Result<Fd> {
         let cx = self.cx();
-        self.open_from(&cx, &self.here(&cx, path.as_ref())?, path.as_ref(), flags, mode)
+        looked_for_again(|| {
+            self.open_from(&cx, &self.here(&cx, path.as_ref())?, path.as_ref(), flags, mode)
+        })
     }
 
     /// Opens a file under an open directory, openat(2). Errors: EBADF besides those of `open`.
@@ -55,7 +70,7 @@ impl Process {
     ) -> Result<Fd> {
         let cx = self.cx();
         let from = self.file(dir)?.place.again(&cx, self.mount())?;
-        self.open_from(&cx, &from, path.as_ref(), flags, mode)
+        looked_for_again(|| self.open_from(&cx, &from, path.as_ref(), flags, mode))
     }
 
     /// Makes a file and opens it for writing, creat(2).
