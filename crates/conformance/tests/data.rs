@@ -224,3 +224,13 @@ fn mem_mounted_keeps_data() {
 fn dir_mounted_keeps_data() {
     on(Base::Dir, "", Front::Fuse);
 }
+
+#[test]
+fn mem_over_a_ring_keeps_data() {
+    on(Base::Mem, "null", Front::Ring);
+}
+
+#[test]
+fn dir_over_a_ring_keeps_data() {
+    on(Base::Dir, "", Front::Ring);
+}

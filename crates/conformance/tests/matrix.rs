@@ -52,12 +52,17 @@ cells! {
     dir_server_null_local: DirServer, 1, Local;
     dir_server_fuse: DirServer, 0, Fuse;
     dir_server_null_fuse: DirServer, 1, Fuse;
+    mem_ring: Mem, 0, Ring;
+    mem_null_ring: Mem, 1, Ring;
+    dir_ring: Dir, 0, Ring;
+    dir_trace_ring: Dir, 3, Ring;
+    dir_server_ring: DirServer, 0, Ring;
 }
 
 /// A file system that can be filled up: only `mem` is small enough.
 #[test]
 fn a_small_mem_is_full_as_it_should_be() {
-    for front in [Front::Local, Front::Fuse] {
+    for front in [Front::Local, Front::Fuse, Front::Ring] {
         let Some(mounted) = Mounted::small(front) else { continue };
         let list = checks::all().filter(|check| check.needs.contains(Abilities::SMALL));
         let report = run(list, &*mounted.ground(), &[]);

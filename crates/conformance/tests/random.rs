@@ -77,6 +77,11 @@ fn mem_mounted_answers_as_the_model() {
 }
 
 #[test]
+fn mem_over_a_ring_answers_as_the_model() {
+    on(Base::Mem, "", Front::Ring, 3000);
+}
+
+#[test]
 fn dir_mounted_answers_as_the_model() {
     on(Base::Dir, "null", Front::Fuse, 3000);
 }

@@ -14,6 +14,8 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("crates/filofs-bases/src/dir/sys.rs", "system calls that no safe library has"),
     ("crates/filofs-front/src/fuse/given.rs", "a descriptor known only by its number"),
     ("crates/filofs-front/tests/allocations.rs", "an allocator that counts"),
+    ("crates/filofs-front/src/fuse/ring/entry.rs", "memory that the kernel writes into"),
+    ("crates/filofs-front/src/fuse/ring/uring.rs", "commands to an io_uring"),
     ("crates/filofs-server/src/launch/sys.rs", "close_range(2), unshare(2), and kill(2) of all"),
     ("crates/filofs-server/tests/launch/guest.rs", "system calls that are to be refused"),
     ("crates/filofs-server/src/serve/given.rs", "takes a variable out of the environment"),

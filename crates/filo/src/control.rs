@@ -40,6 +40,9 @@ pub(crate) struct Status {
     /// somebody else mounted it.
     #[serde(default)]
     pub(crate) device: String,
+    /// How requests come from the kernel, such as `ring (2 queues)`; empty where nobody says so.
+    #[serde(default)]
+    pub(crate) transport: String,
     /// Numbers since the mount began.
     pub(crate) counters: BTreeMap<String, u64>,
     /// How each server in another process is that it depends on.
@@ -52,7 +55,7 @@ pub(crate) type ServerStatus = BTreeMap<String, serde_json::Value>;
 
 impl Status {
     /// Of a mount of this process.
-    fn of(mount: &Mount, stack: &str, device: &str) -> Status {
+    fn of(mount: &Mount, stack: &str, device: &str, transport: &str) -> Status {
         let state = match mount.state() {
             MountState::Mounting => "mounting",
             MountState::Running => "running",
@@ -79,6 +82,7 @@ impl Status {
             pid: std::process::id(),
             state: state.to_owned(),
             device: device.to_owned(),
+            transport: transport.to_owned(),
             counters,
             servers: mount
                 .facts()
@@ -110,11 +114,12 @@ pub(crate) struct Control {
 
 impl Control {
     /// Listens for clients, on a thread of its own that ends with the process. The stack is told
-    /// in the one-line form, the device as in [`Status`].
+    /// in the one-line form, the device and the transport as in [`Status`].
     pub(crate) fn serve(
         mount: Arc<Mount>,
         stack: String,
         device: String,
+        transport: String,
     ) -> Result<Control, Failure> {
         let path = directory(true)?.join(format!("{}.sock", std::process::id()));
         let wrong = |e: std::io::Error| {
@@ -138,7 +143,8 @@ impl Control {
                     match client {
                         // A client that hangs up early has only itself to blame.
                         Ok(client) => {
-                            let _ = answer(client, || Status::of(&mount, &stack, &device));
+                            let _ =
+                                answer(client, || Status::of(&mount, &stack, &device, &transport));
                         }
                         // No descriptor left: one may come back.
                         Err(_) => std::thread::sleep(PATIENCE),
@@ -248,6 +254,7 @@ mod tests {
             pid: 7,
             state: "running".into(),
             device: "0:45".into(),
+            transport: "classic (asked for)".into(),
             counters: BTreeMap::from([("nodes".into(), 1)]),
             servers: vec![ServerStatus::from_iter([fact(("pid", Fact::Number(8)))])],
         };

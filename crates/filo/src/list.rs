@@ -44,7 +44,11 @@ fn details(status: &Status) -> String {
     let line =
         |key: &str, value: &str| format!("    {:<18} {}\n", key.replace('_', " "), one_line(value));
     let counters = status.counters.iter().filter(|(key, _)| !key.contains('.'));
-    let mut text: String = counters.map(|(key, number)| line(key, &number.to_string())).collect();
+    let mut text = match status.transport.as_str() {
+        "" => String::new(),
+        transport => line("transport", transport),
+    };
+    text.extend(counters.map(|(key, number)| line(key, &number.to_string())));
     for server in &status.servers {
         let first = FIRST.iter().filter_map(|key| server.get_key_value(*key));
         let rest = server.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
@@ -85,6 +89,7 @@ fn all() -> Result<Vec<Status>, Failure> {
             pid: 0,
             state: state.into(),
             device: mounted.device,
+            transport: String::new(),
             counters: BTreeMap::new(),
             servers: Vec::new(),
         });
@@ -111,6 +116,7 @@ mod tests {
             pid: 0,
             state: "dead".into(),
             device: "0:45".into(),
+            transport: String::new(),
             counters: BTreeMap::new(),
             servers: Vec::new(),
         };

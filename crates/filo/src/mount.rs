@@ -189,7 +189,7 @@ impl Served {
         let guardian = (options.auto_unmount && !given)
             .then(|| Guardian::start(&mountpoint, &device))
             .transpose()?;
-        let control = Control::serve(mount, shown, device)?;
+        let control = Control::serve(mount, shown, device, session.transport().to_owned())?;
         if !given {
             rustix::fs::statfs(&mountpoint).map_err(|e| {
                 let at = mountpoint.display();

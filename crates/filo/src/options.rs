@@ -2,7 +2,7 @@
 
 use crate::exit::Failure;
 use filofs::nearest;
-use filofs_front::fuse::FuseOptions;
+use filofs_front::fuse::{FuseOptions, Transport};
 use std::time::Duration;
 
 /// The options of one mount. Names and meanings are those of mount(8), mount.fuse3(8) and
@@ -58,6 +58,10 @@ pub(crate) const HELP: &[(&str, &str)] = &[
     ("auto_cache", "the same while size and time of change stay what they were"),
     ("direct_io", "reads and writes go to the stack each time"),
     ("max_read=N", "the longest read in bytes"),
+    (
+        "transport=auto|ring|classic",
+        "how requests come: over io_uring (ring), by the device (classic), or whichever is faster",
+    ),
     ("config=FILE", "read the stack from this file"),
 ];
 
@@ -166,6 +170,7 @@ impl MountOptions {
             "subtype" => text(key, value)?.clone_into(&mut fuse.subtype),
             "config" => self.config = Some(text(key, value)?.to_owned()),
             "max_read" => fuse.max_read = number(key, value, 10)?,
+            "transport" => fuse.transport = transport(key, value)?,
             "uid" => fuse.uid = Some(number(key, value, 10)?),
             "gid" => fuse.gid = Some(number(key, value, 10)?),
             "umask" => fuse.umask = Some(mask(key, value)?),
@@ -210,6 +215,7 @@ const KNOWN: &[&str] = &[
     "subtype",
     "config",
     "max_read",
+    "transport",
     "uid",
     "gid",
     "umask",
@@ -247,6 +253,15 @@ fn number(key: &str, value: Option<&str>, radix: u32) -> Result<u32, Failure> {
     let value = text(key, value)?;
     u32::from_str_radix(value, radix)
         .map_err(|_| Failure::usage(format!("-o {key}: '{value}' is no number")))
+}
+
+fn transport(key: &str, value: Option<&str>) -> Result<Transport, Failure> {
+    match text(key, value)? {
+        "auto" => Ok(Transport::Auto),
+        "ring" => Ok(Transport::Ring),
+        "classic" => Ok(Transport::Classic),
+        other => Err(Failure::usage(format!("-o {key}: '{other}' is none of auto, ring, classic"))),
+    }
 }
 
 fn mask(key: &str, value: Option<&str>) -> Result<u32, Failure> {
@@ -319,6 +334,7 @@ mod tests {
         assert_eq!(error("uid"), "-o uid: needs a value, as in 'uid=X'");
         assert_eq!(error("uid=me"), "-o uid: 'me' is no number");
         assert_eq!(error("umask=1777"), "-o umask: 0o1777 is more than 0777");
+        assert_eq!(error("transport=fast"), "-o transport: 'fast' is none of auto, ring, classic");
         assert_eq!(error("attr_timeout=-1"), "-o attr_timeout: '-1' is no number of seconds");
         for (list, expected) in [
             ("allow_idmap,allow_root", "-o allow_idmap: not together with 'allow_root': "),
@@ -336,7 +352,8 @@ mod tests {
     fn every_known_key_is_one() {
         for key in KNOWN {
             let mut options = MountOptions::default();
-            assert!(options.set(key, Some("1")).unwrap(), "{key}");
+            let value = if *key == "transport" { "ring" } else { "1" };
+            assert!(options.set(key, Some(value)).unwrap(), "{key}");
         }
     }
 }

@@ -27,9 +27,14 @@
 //! | `helper` | fusermount3, for those who may not mount by themselves |
 //! | `given` | descriptors that somebody opened for us, `/dev/fd/N` |
 //! | `error` | why there is no mount, and what to do |
+//! | `transport` | how requests come, and why so |
 //! | `device`, `buffer` | the descriptor and the memory of one message |
 //! | `crew`, `backlog` | the threads, and requests that wait for one |
+//! | `stall` | a time in which nothing moves, and whether it passes by itself |
 //! | `pulse` | whether a thread waits, computes, or is not let run |
+//! | `costs` | what each kind of request has cost lately |
+//! | `cpus` | how many there are, and which a thread may use |
+//! | `ring` | the same over io_uring: queues, entries, and their threads |
 //! | `terms` | what INIT settles, computed in one place |
 //! | `extension` | what a core that knows filo's extension is told beside it, and may ask |
 //! | `dispatch` | each message: what it is, and that it is answered |
@@ -56,6 +61,8 @@ mod buffer;
 mod caller;
 mod calls;
 mod complaint;
+mod costs;
+mod cpus;
 mod crew;
 mod device;
 mod dispatch;
@@ -75,8 +82,11 @@ mod mountpoint;
 mod options;
 mod pulse;
 mod releases;
+mod ring;
 mod session;
+mod stall;
 mod terms;
+mod transport;
 
 pub use complaint::{Complaint, Complaints};
 pub use error::MountError;
@@ -84,5 +94,5 @@ pub use extension::Arguments;
 pub use given::take_descriptor;
 pub use life::ServeState;
 pub use mountpoint::unmount;
-pub use options::FuseOptions;
+pub use options::{FuseOptions, Transport};
 pub use session::{Report, Session};

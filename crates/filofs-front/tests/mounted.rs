@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::thread;
-use support::{FOREVER, Mounted, Tiny, can_mount, errno, names, run, until};
+use support::{FOREVER, Mounted, Tiny, can_mount, errno, names, options, run, until};
 
 const EIO: i32 = 5;
 const ENXIO: i32 = 6;
@@ -294,7 +294,7 @@ fn at_the_limit_of_workers_requests_wait_and_go_on() {
     if !can_mount() {
         return;
     }
-    let options = FuseOptions { most_workers: 2, ..FuseOptions::default() };
+    let options = FuseOptions { most_workers: 2, ..options() };
     let on = Mounted::with("limit", Tiny::new(), &options);
     let read = |name: &str| {
         let path = on.join(name);
@@ -399,7 +399,7 @@ fn notices_reach_the_kernel() {
     }
     let mut tiny = Tiny::new();
     tiny.ttl = FOREVER * 60;
-    let options = FuseOptions { kernel_cache: true, ..FuseOptions::default() };
+    let options = FuseOptions { kernel_cache: true, ..options() };
     let on = Mounted::with("notice", tiny, &options);
     assert_eq!(fs::read(on.join("hello")).unwrap(), b"hello, world\n");
     let node = on.tiny.overwrite(b"hello", b"changed");
@@ -427,7 +427,7 @@ fn who_delivers_a_notice_has_the_kernels_answer() {
     }
     let mut tiny = Tiny::new();
     tiny.ttl = FOREVER * 60;
-    let options = FuseOptions { kernel_cache: true, ..FuseOptions::default() };
+    let options = FuseOptions { kernel_cache: true, ..options() };
     let on = Mounted::with("deliver", tiny, &options);
     let read = || fs::read(on.join("hello")).unwrap();
     assert_eq!(read(), b"hello, world\n");
@@ -462,7 +462,7 @@ fn set_id_bits_die_with_a_write_by_another() {
     if !can_mount() {
         return;
     }
-    let options = FuseOptions { allow_other: true, nosuid: false, ..FuseOptions::default() };
+    let options = FuseOptions { allow_other: true, nosuid: false, ..options() };
     let on = Mounted::with("suid", Tiny::new(), &options);
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().mode() & 0o7777;
     let path = on.join("program");
@@ -496,7 +496,7 @@ fn callers_bring_their_groups() {
     if !can_mount() {
         return;
     }
-    let options = FuseOptions { allow_other: true, ..FuseOptions::default() };
+    let options = FuseOptions { allow_other: true, ..options() };
     let on = Mounted::with("groups", Tiny::new(), &options);
     let (ok, text) = run(Command::new("setpriv")
         .args(["--reuid=0", "--regid=5", "--groups=7,4321,8", "mkdir"])
@@ -567,7 +567,7 @@ fn mount_points_that_will_not_do() {
     let tiny = std::sync::Arc::new(Tiny::new());
     let start = |path: &std::path::Path| {
         let mount = support::mount_of(&tiny);
-        filofs_front::fuse::Session::start(mount, path, &FuseOptions::default()).unwrap_err()
+        filofs_front::fuse::Session::start(mount, path, &options()).unwrap_err()
     };
     let error = start(&on.join("hello"));
     assert!(matches!(error, MountError::NotADirectory { .. }), "{error}");
@@ -586,8 +586,7 @@ fn a_root_that_is_a_file_is_mounted_on_a_file() {
     let place = support::Place::file("single");
     let tiny = std::sync::Arc::new(Tiny::file());
     let mount = support::mount_of(&tiny);
-    let session =
-        filofs_front::fuse::Session::start(mount, &place.0, &FuseOptions::default()).unwrap();
+    let session = filofs_front::fuse::Session::start(mount, &place.0, &options()).unwrap();
     assert_eq!(fs::read(&place.0).unwrap(), b"alone\n");
     fs::write(&place.0, b"written").unwrap();
     assert_eq!(fs::read(&place.0).unwrap(), b"written");
@@ -613,7 +612,7 @@ fn a_ready_descriptor_is_served() {
     let tiny = std::sync::Arc::new(Tiny::new());
     let at = std::path::PathBuf::from(format!("/dev/fd/{fd}"));
     let mount = support::mount_of(&tiny);
-    let session = filofs_front::fuse::Session::start(mount, &at, &FuseOptions::default()).unwrap();
+    let session = filofs_front::fuse::Session::start(mount, &at, &options()).unwrap();
     assert_eq!(fs::read(place.join("hello")).unwrap(), b"hello, world\n");
     rustix::mount::unmount(&place.0, rustix::mount::UnmountFlags::empty()).unwrap();
     session.wait();

@@ -39,11 +39,20 @@ impl<'a> Request<'a> {
     /// [`limits`](crate::limits); names are [`Name`](crate::name::Name)s, and "." and ".." only
     /// in LOOKUP. Flags and modes are not checked.
     pub fn parse(bytes: &'a [u8], dialect: Dialect) -> Result<Request<'a>, Malformed> {
+        Self::parse_parts([bytes, &[]], dialect)
+    }
+
+    /// The same for a message in two parts, as a ring brings it: the data at its end, that of
+    /// WRITE say, may be in the second, or nothing.
+    pub fn parse_parts(
+        [bytes, data]: [&'a [u8]; 2],
+        dialect: Dialect,
+    ) -> Result<Request<'a>, Malformed> {
         let Ok((header, rest)) = InHeader::read_from_prefix(bytes) else {
             return Err(Malformed::without_header());
         };
         let fail = |reason| Malformed::new(&header, reason);
-        if header.len as usize != bytes.len() {
+        if Some(header.len as usize) != bytes.len().checked_add(data.len()) {
             return Err(fail(Reason::Length));
         }
         if header.unique == 0 {
@@ -55,7 +64,7 @@ impl<'a> Request<'a> {
         let (body, tail) =
             split_extensions(&header, rest, dialect).ok_or_else(|| fail(Reason::Extension))?;
         let extensions = Extensions::parse(tail).map_err(fail)?;
-        let operation = Operation::parse(opcode, Body::new(body), dialect).map_err(fail)?;
+        let operation = Operation::parse(opcode, Body::new(body, data), dialect).map_err(fail)?;
         Ok(Request { header, opcode, operation, extensions })
     }
 

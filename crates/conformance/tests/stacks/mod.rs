@@ -8,7 +8,7 @@ use conformance::{Abilities, Subject};
 use filofs::{FileSystem, Identity, Layer, Mount, Result, Stack};
 use filofs_bases::dir::{Dir, DirOptions};
 use filofs_bases::mem::{Mem, Settings};
-use filofs_front::fuse::{FuseOptions, Session};
+use filofs_front::fuse::{FuseOptions, Session, Transport};
 use filofs_front::local::Local;
 use filofs_layers::null::Null;
 use filofs_layers::readonly::ReadOnly;
@@ -53,8 +53,10 @@ impl Base {
 pub(crate) enum Front {
     /// In-process.
     Local,
-    /// Mounted.
+    /// Mounted, requests come by the device.
     Fuse,
+    /// Mounted, requests come over io_uring.
+    Ring,
 }
 
 /// A stack in use. Everything it needed is gone when it is dropped.
@@ -114,12 +116,13 @@ impl Mounted {
         let mut mounted = Mounted { local: None, session: None, point: None, below, base, small };
         match front {
             Front::Local => mounted.local = Some(Local::over_stack(stack)?),
-            Front::Fuse => mounted.mount(stack),
+            Front::Fuse => mounted.mount(stack, Transport::Classic),
+            Front::Ring => mounted.mount(stack, Transport::Ring),
         }
         Ok(mounted)
     }
 
-    fn mount(&mut self, stack: Stack) {
+    fn mount(&mut self, stack: Stack, transport: Transport) {
         let point = TempDir::new();
         let shown = point.path().display().to_string();
         let identity = Identity::new(&stack.describe(), "filo", &shown).unwrap();
@@ -128,9 +131,12 @@ impl Mounted {
             allow_other: true,
             nosuid: false,
             nodev: false,
+            transport,
             ..FuseOptions::default()
         };
         let session = Session::start(mount, point.path(), &options).unwrap();
+        let is_ring = session.transport().starts_with("ring");
+        assert_eq!(is_ring, transport == Transport::Ring, "{}", session.transport());
         self.session = Some(session);
         self.point = Some(point);
     }
@@ -274,12 +280,19 @@ fn traced() -> Box<dyn std::io::Write + Send> {
 pub(crate) fn possible(front: Front) -> bool {
     let lack = if !may_become_users() {
         "root"
-    } else if front == Front::Fuse && !Path::new("/dev/fuse").exists() {
+    } else if front != Front::Local && !Path::new("/dev/fuse").exists() {
         "/dev/fuse"
+    } else if front == Front::Ring && !ring_offered() {
+        "FUSE over io_uring (/sys/module/fuse/parameters/enable_uring)"
     } else {
         return true;
     };
     assert!(std::env::var_os("FILO_REQUIRE").is_none_or(|v| v != "1"), "this needs {lack}");
     println!("skipped: this needs {lack}");
     false
+}
+
+fn ring_offered() -> bool {
+    let on = std::fs::read_to_string("/sys/module/fuse/parameters/enable_uring");
+    on.is_ok_and(|text| text.trim() == "Y")
 }

@@ -94,11 +94,20 @@ fn of_core(answer: filofs::Result<Vec<u8>>) -> Vec<Gid> {
 /// SIGINT, SIGQUIT, SIGKILL or SIGTERM. True for one that cannot be seen: then any signal counts.
 pub(super) fn is_told_to_stop(thread: u32) -> bool {
     const STOPPING: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 14;
+    signals(thread).is_none_or(|signals| signals & STOPPING != 0)
+}
+
+/// Whether any signal waits for the thread, and is let through. False for one that cannot be seen.
+pub(super) fn is_signalled(thread: u32) -> bool {
+    signals(thread).is_some_and(|signals| signals != 0)
+}
+
+/// The signals that wait for a thread and are let through.
+fn signals(thread: u32) -> Option<u64> {
     let status = status(thread);
     let set = |name| u64::from_str_radix(line(&status, name).trim(), 16).ok();
-    let (own, shared, blocked) = (set("SigPnd:"), set("ShdPnd:"), set("SigBlk:"));
-    let (Some(own), Some(shared), Some(blocked)) = (own, shared, blocked) else { return true };
-    (own | shared) & !blocked & STOPPING != 0
+    let (own, shared, blocked) = (set("SigPnd:")?, set("ShdPnd:")?, set("SigBlk:")?);
+    Some((own | shared) & !blocked)
 }
 
 /// The groups of a thread; none if it is gone.

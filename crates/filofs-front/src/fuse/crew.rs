@@ -24,20 +24,24 @@
 //! 5. Callers that were killed and still wait for an operation are let go by the steward.
 //! 6. Who rests too long leaves; the steward sleeps while nothing is asked.
 //!
+//! Where requests come over a [`Ring`], its workers serve them by the same rules; what is left for
+//! the crew is FORGET and INTERRUPT, and the steward looks after both.
+//!
 //! Lock order: `roster` is taken alone, and nothing is called under it.
 
 use super::backlog::Backlog;
 use super::buffer::Buffer;
+use super::costs::Costs;
 use super::device::{Arrival, Device, Outlet};
 use super::dispatch::Dispatch;
 use super::flight::{Flight, Flights};
-use super::pulse::Pulse;
+use super::ring::Ring;
+use super::stall::Stall;
 use filofs::{Errno, locked};
-use filofs_wire::abi::Opcode;
 use filofs_wire::errno::ReplyErrno;
 use filofs_wire::reply;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -56,7 +60,9 @@ pub(super) struct Crew {
     taken: AtomicU64,
     /// The opcode taken last.
     last: AtomicU32,
-    costs: Costs,
+    pub(super) costs: Costs,
+    /// The other transport, if it is in use.
+    ring: OnceLock<Ring>,
     /// The steward sleeps until it is woken.
     steward_sleeps: AtomicBool,
     ended: AtomicBool,
@@ -99,6 +105,7 @@ impl Crew {
             taken: AtomicU64::new(0),
             last: AtomicU32::new(0),
             costs: Costs::default(),
+            ring: OnceLock::new(),
             steward_sleeps: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
@@ -152,6 +159,25 @@ impl Crew {
         }
     }
 
+    /// The other transport, if it is in use.
+    pub(super) fn ring(&self) -> Option<&Ring> {
+        self.ring.get()
+    }
+
+    /// Takes it in use. False if there is one.
+    pub(super) fn put_on(&self, ring: Ring) -> bool {
+        self.ring.set(ring).is_ok()
+    }
+
+    /// A worker of the ring has gone.
+    pub(super) fn worker_left(&self) {
+        if let Some(ring) = self.ring() {
+            ring.left();
+        }
+        let _roster = locked(&self.roster);
+        self.changed.notify_all();
+    }
+
     /// A worker's life. It begins as a reader.
     fn work(self: &Arc<Self>) {
         let flight = self.flights().join();
@@ -167,7 +193,7 @@ impl Crew {
                     let opcode = opcode_of(message);
                     self.stop_reading(opcode);
                     let began = Instant::now();
-                    self.dispatch.serve(message, window, &flight, &self.device);
+                    self.dispatch.serve([message, &[]], window, &flight, &self.device);
                     let slow = self.costs.note(opcode, began.elapsed());
                     if !self.read_again(slow) {
                         break;
@@ -196,7 +222,7 @@ impl Crew {
 
     /// Wakes the steward if it sleeps. Either the caller sees that it does, or the steward, before
     /// it sleeps, sees what the caller has done.
-    fn wake_steward(&self) {
+    pub(super) fn wake_steward(&self) {
         if self.steward_sleeps.load(SeqCst)
             && let Some(steward) = &locked(&self.roster).steward
         {
@@ -268,12 +294,15 @@ impl Crew {
     /// The steward's life.
     fn watch(self: &Arc<Self>) {
         let mut seen = 0;
+        let mut heard = 0;
         let mut quiet = 0;
         let mut looks = 0u32;
         let mut stall = None;
         while !self.ended() {
             let taken = self.taken.load(SeqCst);
             let still = std::mem::replace(&mut seen, taken) == taken;
+            let asked = self.asked();
+            let calm = std::mem::replace(&mut heard, asked) == asked;
             let read = self.readers.load(SeqCst) > 0;
             if still && !read {
                 let stall = stall.get_or_insert_with(|| Stall::new(self.flights().at_work()));
@@ -289,17 +318,20 @@ impl Crew {
             if !still || read {
                 stall = None;
             }
+            if let Some(ring) = self.ring() {
+                ring.look(self);
+            }
             looks = looks.wrapping_add(1);
             if looks.is_multiple_of(Self::GRACE) {
                 self.release_the_dying();
             }
-            quiet = if still && read && self.backlog.is_empty() { quiet + 1 } else { 0 };
+            quiet = if calm && self.attended() && self.backlog.is_empty() { quiet + 1 } else { 0 };
             if quiet < Self::QUIET {
                 thread::sleep(Self::LOOK);
                 continue;
             }
             self.steward_sleeps.store(true, SeqCst);
-            if self.readers.load(SeqCst) > 0 && self.taken.load(SeqCst) == taken && !self.ended() {
+            if self.attended() && self.asked() == asked && !self.ended() {
                 if self.flights().aloft() {
                     thread::park_timeout(Self::LOOK * Self::GRACE);
                     self.release_the_dying();
@@ -308,8 +340,19 @@ impl Crew {
                 }
             }
             self.steward_sleeps.store(false, SeqCst);
-            quiet = if self.taken.load(SeqCst) == taken { Self::QUIET } else { 0 };
+            quiet = if self.asked() == asked { Self::QUIET } else { 0 };
         }
+    }
+
+    /// How many requests were taken, whatever way they came.
+    fn asked(&self) -> u64 {
+        self.taken.load(SeqCst).wrapping_add(self.ring().map_or(0, Ring::taken))
+    }
+
+    /// Whether somebody is there for the next request, whatever way it comes.
+    fn attended(&self) -> bool {
+        let ring = self.ring().is_some_and(Ring::wants_looking_after);
+        self.readers.load(SeqCst) > 0 && !ring
     }
 
     /// Reads in the place of the workers, while one of them waits for an answer and none reads.
@@ -326,7 +369,7 @@ impl Crew {
                     let (message, window) = buffer.split(len);
                     self.taken.fetch_add(1, SeqCst);
                     if Dispatch::is_quick(opcode_of(message)) {
-                        self.dispatch.serve(message, window, &flight, &self.device);
+                        self.dispatch.serve([message, &[]], window, &flight, &self.device);
                     } else {
                         self.backlog.put(message);
                         // One may rest by now.
@@ -342,9 +385,12 @@ impl Crew {
 
     /// Answers those who were killed while they wait for an operation that does not end. Linux
     /// keeps them until then, whatever has killed them.
-    fn release_the_dying(&self) {
+    fn release_the_dying(self: &Arc<Self>) {
         for unique in self.flights().tend() {
             log::warn!("request {unique}: its caller was killed and the operation goes on");
+            if self.ring().is_some_and(|ring| ring.let_go(self, unique)) {
+                continue;
+            }
             let eintr = ReplyErrno::or_eproto(Errno::EINTR.raw());
             self.device.send(reply::error(unique, eintr).as_bytes(), &[]);
         }
@@ -359,91 +405,18 @@ impl Crew {
     fn farewell(&self) {
         let until = Instant::now() + Self::FAREWELL;
         let mut roster = locked(&self.roster);
-        while roster.total > 0 {
+        loop {
+            let total = roster.total + self.ring().map_or(0, Ring::workers);
+            if total == 0 {
+                return;
+            }
             let Some(left) = until.checked_duration_since(Instant::now()) else {
-                log::error!("{} workers are stuck in the file system", roster.total);
+                log::error!("{total} workers are stuck in the file system");
                 return;
             };
             let waited = self.changed.wait_timeout(roster, left);
             roster = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-}
-
-/// A time in which nobody reads and nothing is taken, as the steward sees it.
-struct Stall {
-    began: Instant,
-    /// The workers when it began.
-    pulses: Vec<(u32, Pulse)>,
-}
-
-impl Stall {
-    /// So long a worker may starve. Beyond that another is sent, as for one that blocks: a mistake
-    /// here must not stop a mount.
-    const PATIENCE: Duration = Duration::from_millis(100);
-
-    fn new(workers: Vec<u32>) -> Stall {
-        let pulses = workers.into_iter().filter_map(|worker| Some((worker, Pulse::of(worker)?)));
-        Stall { began: Instant::now(), pulses: pulses.collect() }
-    }
-
-    /// Whether one of the workers only has to be let run.
-    fn passes_by_itself(&self) -> bool {
-        let elapsed = self.began.elapsed();
-        let mut pulses = self.pulses.iter();
-        elapsed < Self::PATIENCE
-            && pulses.any(|(worker, before)| {
-                Pulse::of(*worker).is_some_and(|now| now.is_starved_since(*before, elapsed))
-            })
-    }
-}
-
-/// What each kind of request has cost lately.
-#[derive(Debug)]
-struct Costs([AtomicU32; Costs::OPCODES]);
-
-impl Costs {
-    /// Places for the opcodes of Linux, and as many for those of the extension.
-    const OPCODES: usize = 2 * Self::HALF;
-    const HALF: usize = 64;
-    /// A request that takes longer, in nanoseconds, is worth a wake-up of another thread.
-    const SLOW: u32 = 50_000;
-    /// No request counts for more: on a busy machine one now and then takes milliseconds because
-    /// its thread was not let run, and says nothing of the next.
-    const MOST: u32 = 4 * Self::SLOW;
-
-    /// Whether a request of that kind will probably take its time.
-    fn slow(&self, opcode: u32) -> bool {
-        // Who waits for a lock waits for somebody's next request.
-        opcode == Opcode::Setlkw as u32 || self.of(opcode).load(SeqCst) > Self::SLOW
-    }
-
-    /// Takes note of what one cost; answers whether its kind is slow now.
-    fn note(&self, opcode: u32, took: Duration) -> bool {
-        let took = u32::try_from(took.as_nanos()).unwrap_or(u32::MAX).min(Self::MOST);
-        let cost = self.of(opcode);
-        let before = cost.load(SeqCst);
-        let after = before - before / 8 + took / 8;
-        // Two at once may lose one note; nothing depends on it.
-        cost.store(after, SeqCst);
-        after > Self::SLOW
-    }
-
-    /// One of that kind is known to block, although it has not ended yet.
-    fn condemn(&self, opcode: u32) {
-        self.of(opcode).fetch_max(Self::MOST, SeqCst);
-    }
-
-    #[allow(clippy::indexing_slicing)] // the index is a remainder, and half of the places more
-    fn of(&self, opcode: u32) -> &AtomicU32 {
-        let half = if opcode < Opcode::EXTENSION { 0 } else { Self::HALF };
-        &self.0[half + opcode as usize % Self::HALF]
-    }
-}
-
-impl Default for Costs {
-    fn default() -> Self {
-        Costs(std::array::from_fn(|_| AtomicU32::new(0)))
     }
 }
 
@@ -457,32 +430,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_of_request_becomes_slow_and_quick_again() {
-        let costs = Costs::default();
-        let read = Opcode::Read as u32;
-        assert!(!costs.slow(read));
-        assert!(costs.slow(Opcode::Setlkw as u32), "always");
-        for quick in [true, true, false] {
-            assert_eq!(costs.note(read, Duration::from_millis(1)), !quick, "not by one alone");
-        }
-        assert!(costs.slow(read) && !costs.slow(Opcode::Write as u32));
-        costs.condemn(Opcode::HandleOf as u32);
-        assert!(!costs.slow(Opcode::Lookup as u32), "they share no place");
-        for _ in 0..64 {
-            costs.note(read, Duration::from_micros(2));
-        }
-        assert!(!costs.slow(read));
-        costs.condemn(read);
-        assert!(costs.slow(read));
-    }
-
-    #[test]
     fn any_bytes_have_an_opcode() {
         assert_eq!(opcode_of(&[]), 0);
         assert_eq!(opcode_of(&[0; 7]), 0);
         let mut header = [0; 40];
         header[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
         assert_eq!(opcode_of(&header), u32::MAX);
-        Costs::default().note(u32::MAX, Duration::MAX);
     }
 }

@@ -53,6 +53,11 @@ impl Device {
         if self.is_socket { "the core" } else { "the kernel" }
     }
 
+    /// Whether it is a socket that stands for a device.
+    pub(super) const fn is_socket(&self) -> bool {
+        self.is_socket
+    }
+
     /// The longest message in bytes that can be sent whole, at most `wanted`: a socket sends a
     /// message only if its buffer has room for all of it.
     pub(super) fn max_message(&self, wanted: u32) -> u32 {

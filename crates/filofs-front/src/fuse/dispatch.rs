@@ -60,16 +60,17 @@ impl Dispatch {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// Serves one message. Never panics: a panic is EIO for this request.
+    /// Serves one message, whose data may lie apart ([`Request::parse_parts`]). Never panics: a
+    /// panic is EIO for this request.
     pub(super) fn serve(
         &self,
-        message: &[u8],
+        message: [&[u8]; 2],
         window: &mut [u8],
         flight: &Flight,
         outlet: &dyn Outlet,
     ) {
         self.served.fetch_add(1, Ordering::Relaxed);
-        let request = match Request::parse(message, self.ledger.terms().dialect) {
+        let request = match Request::parse_parts(message, self.ledger.terms().dialect) {
             Ok(request) => request,
             Err(malformed) => return refuse(&malformed, outlet),
         };

@@ -1,7 +1,8 @@
 //! `Flight`: one request being worked on; `Flights`: all of them.
 
-use super::caller::{is_dying, is_told_to_stop};
+use super::caller::{is_dying, is_signalled, is_told_to_stop};
 use filofs::{Cancel, locked};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +12,8 @@ pub(super) struct Flight {
     /// The worker's thread; 0 for one that has no place among [`Flights`].
     worker: u32,
     state: Mutex<State>,
+    /// Nobody else can answer it.
+    held: AtomicBool,
     /// Its caller's "stop".
     pub(super) cancel: Cancel,
 }
@@ -44,6 +47,11 @@ pub(super) enum Yields {
 }
 
 impl Flight {
+    /// Says of the next request, before it begins, whether the worker alone can answer it.
+    pub(super) fn hold(&self, held: bool) {
+        self.held.store(held, SeqCst);
+    }
+
     /// Whether the one who asks this is to answer the request. It is answered once.
     pub(super) fn claim(&self) -> bool {
         !std::mem::replace(&mut locked(&self.state).claimed, true)
@@ -59,14 +67,20 @@ impl Flight {
 }
 
 /// All requests being worked on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Flights {
     all: Mutex<Vec<Arc<Flight>>>,
     /// The connection has ended.
     over: AtomicBool,
     /// How many wait for what another request has to bring, and how many may.
     waiting: AtomicUsize,
-    most_waiting: usize,
+    most_waiting: AtomicUsize,
+    /// Requests of which an interrupt came before they were begun, or after they had ended.
+    early: Mutex<VecDeque<u64>>,
+    /// There is one.
+    any_early: AtomicBool,
+    /// Not every signal is told of.
+    loses_signals: AtomicBool,
 }
 
 /// One request's leave to wait for another, see [`Flights::may_wait`].
@@ -80,14 +94,19 @@ impl Drop for Waiting<'_> {
 }
 
 impl Flights {
+    /// How many interrupts are remembered of requests that nobody works on.
+    const EARLY_MAX: usize = 64;
+
     /// Where that many workers serve at most.
     pub(super) fn new(most_workers: usize) -> Flights {
-        Flights {
-            all: Mutex::default(),
-            over: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
-            most_waiting: most_workers - most_workers.div_ceil(4),
-        }
+        let flights = Flights::default();
+        flights.limit(most_workers);
+        flights
+    }
+
+    /// So many workers serve at most, as it turns out.
+    pub(super) fn limit(&self, most_workers: usize) {
+        self.most_waiting.store(most_workers - most_workers.div_ceil(4), SeqCst);
     }
 
     /// Leave to wait for what only another request can bring: a lock that is given back, data that
@@ -95,7 +114,7 @@ impl Flights {
     /// request they all wait for.
     pub(super) fn may_wait(&self) -> Option<Waiting<'_>> {
         let waiting = Waiting(&self.waiting);
-        (self.waiting.fetch_add(1, SeqCst) < self.most_waiting).then_some(waiting)
+        (self.waiting.fetch_add(1, SeqCst) < self.most_waiting.load(SeqCst)).then_some(waiting)
     }
 
     /// A request begins, asked by that thread.
@@ -105,6 +124,16 @@ impl Flights {
         if self.over.load(SeqCst) {
             flight.cancel.cancel();
         }
+        // Either the interrupt finds it begun, or it finds the interrupt.
+        if self.any_early.load(SeqCst) && self.was_early(unique) {
+            self.interrupt(unique);
+        }
+    }
+
+    /// Requests come over a ring: Linux (6.18) forgets to tell of a signal that comes before the
+    /// request is handed over, so the steward looks for those too.
+    pub(super) fn look_for_signals(&self) {
+        self.loses_signals.store(true, SeqCst);
     }
 
     /// A place for a new worker: the calling thread.
@@ -127,7 +156,12 @@ impl Flights {
         if wanted == 0 {
             return false; // what rests has that number
         }
-        let Some((flight, seen)) = self.find(wanted) else { return false };
+        let found = self.find(wanted).or_else(|| {
+            // Over a ring Linux tells of it once, be it before the worker has begun.
+            self.expect(wanted);
+            self.find(wanted)
+        });
+        let Some((flight, seen)) = found else { return false };
         // /proc is read with nothing locked.
         let ends = seen.yields == Yields::ToAny || is_told_to_stop(seen.thread);
         let mut state = locked(&flight.state);
@@ -139,6 +173,24 @@ impl Flights {
             flight.cancel.cancel();
         }
         true
+    }
+
+    /// Remembers an interrupt for a request that may be about to begin. What has ended instead is
+    /// forgotten with time: no request has its number again.
+    fn expect(&self, unique: u64) {
+        let mut early = locked(&self.early);
+        if early.len() == Self::EARLY_MAX {
+            early.pop_front();
+        }
+        early.push_back(unique);
+        self.any_early.store(true, SeqCst);
+    }
+
+    /// Whether an interrupt came for a request before it began.
+    fn was_early(&self, unique: u64) -> bool {
+        let mut early = locked(&self.early);
+        let place = early.iter().position(|other| *other == unique);
+        place.is_some_and(|place| early.remove(place).is_some())
     }
 
     fn find(&self, unique: u64) -> Option<(Arc<Flight>, State)> {
@@ -174,7 +226,8 @@ impl Flights {
 
     /// Claims the requests whose callers were killed but cannot die before they have an answer,
     /// because the operation does not look at its "stop", or because the kernel does not tell us
-    /// (it sends no INTERRUPT for direct I/O). Whoever calls this answers them; what the operation
+    /// (it sends no INTERRUPT for direct I/O), and that can be answered by somebody else than the
+    /// worker. Whoever calls this answers them; what the operation
     /// says later is swallowed, and taken back. They are cancelled too, so that an operation that
     /// does look ends, and its worker is free.
     ///
@@ -192,7 +245,7 @@ impl Flights {
             }
         }
         for (flight, seen) in &long {
-            if seen.signalled && is_told_to_stop(seen.thread) {
+            if (seen.signalled || self.loses_signals.load(SeqCst)) && seen.is_to_end() {
                 let state = locked(&flight.state);
                 if state.unique == seen.unique {
                     flight.cancel.cancel();
@@ -204,10 +257,11 @@ impl Flights {
             let mut state = locked(&flight.state);
             let still = state.unique == seen.unique && state.waits();
             if still {
-                state.claimed = true;
                 flight.cancel.cancel();
             }
-            still
+            let free = still && !flight.held.load(SeqCst);
+            state.claimed |= free;
+            free
         });
         claimed.map(|(_, seen)| seen.unique).collect()
     }
@@ -215,6 +269,12 @@ impl Flights {
 
 impl State {
     const PATIENCE: u32 = 3;
+
+    /// Whether a signal waits for the caller that ends it. Nobody has told of one, so somebody who
+    /// cannot be seen has none.
+    fn is_to_end(&self) -> bool {
+        is_signalled(self.thread) && (self.yields == Yields::ToAny || is_told_to_stop(self.thread))
+    }
 
     const fn waits(&self) -> bool {
         self.unique != 0 && !self.claimed
@@ -240,6 +300,24 @@ mod tests {
         assert!(!flights.interrupt(0) && !b.cancel.is_cancelled(), "who rests is left to rest");
         flights.leave(&a);
         assert!(!flights.interrupt(10));
+    }
+
+    #[test]
+    fn an_interrupt_may_come_before_its_request_begins() {
+        let flights = Flights::new(8);
+        let (a, b) = (flights.join(), flights.join());
+        assert!(!flights.interrupt(10), "not begun");
+        flights.begin(&a, 12, 0, Yields::ToAny);
+        assert!(!a.cancel.is_cancelled());
+        flights.begin(&b, 10, 0, Yields::ToAny);
+        assert!(b.cancel.is_cancelled());
+        a.end();
+        b.end();
+        // However many come for what has ended, they take no more room.
+        for unique in 0..1000 {
+            flights.interrupt(2 * unique + 100);
+        }
+        assert_eq!(locked(&flights.early).len(), Flights::EARLY_MAX);
     }
 
     #[test]

@@ -63,8 +63,25 @@ pub struct FuseOptions {
     /// Whether the kernel keeps written data back, instead of what the file system's profile says.
     pub writeback: Option<bool>,
     /// Most threads that serve at once; beyond it requests wait. Three quarters of them may wait
-    /// for locks at once; beyond that, whoever would have to wait for one is told ENOLCK.
+    /// for locks at once; beyond that, whoever would have to wait for one is told ENOLCK. Over a
+    /// ring one for each CPU comes on top of those that may wait.
     pub most_workers: usize,
+    /// How requests come.
+    pub transport: Transport,
+}
+
+/// How requests come from the kernel and answers go there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Transport {
+    /// A ring where it is faster, and possible: on a kernel that offers it, with more than one
+    /// CPU, all of which this process may use.
+    #[default]
+    Auto,
+    /// FUSE over io_uring (Linux 6.14), if the kernel can; otherwise the classic way, with a
+    /// warning. The administrator switches it on: `/sys/module/fuse/parameters/enable_uring`.
+    Ring,
+    /// Reading and writing the device.
+    Classic,
 }
 
 impl FuseOptions {
@@ -115,6 +132,7 @@ impl Default for FuseOptions {
             direct_io: false,
             writeback: None,
             most_workers: Self::MOST_WORKERS,
+            transport: Transport::Auto,
         }
     }
 }

@@ -9,7 +9,9 @@ use super::flight::Flight;
 use super::herald;
 use super::ledger::Ledger;
 use super::mountpoint::Mountpoint;
+use super::ring::{Prepared, Ring};
 use super::terms::{Settled, Terms, max_message_offered, most_pages};
+use super::transport::Chosen;
 use super::{Arguments, Complaints, FuseOptions, MountError, ServeState, extension, given};
 use filofs::{Cancel, Context, Errno, FileSystem, Mount, UnmountFlags, Upward, locked};
 use filofs_wire::call;
@@ -19,7 +21,7 @@ use filofs_wire::reply::{self, Message};
 use filofs_wire::request::{Operation, Request};
 use rustix::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use zerocopy::{Immutable, IntoBytes};
 
 /// A mount being served. Dropping it while it is mounted unmounts it lazily, so that no dead
@@ -54,6 +56,7 @@ struct Shared {
     up: Upward,
     end: Mutex<Option<Report>>,
     ended: Condvar,
+    transport: OnceLock<String>,
 }
 
 impl Session {
@@ -114,12 +117,12 @@ impl Session {
         let ledger = Ledger::new(mount.clone(), face, options.most_workers);
         let dispatch = Dispatch::new(ledger, options, complaints);
         let (up, notices) = Upward::channel();
-        let ready = handshake(&device, &dispatch, options).and_then(|payload| {
+        let ready = handshake(&device, &dispatch, options).and_then(|agreed| {
             mount.start(&up).map_err(|errno| MountError::FileSystem { errno })?;
-            Ok(payload)
+            Ok(agreed)
         });
-        let payload = match ready {
-            Ok(payload) => payload,
+        let Agreed { payload, mut chosen, ring } = match ready {
+            Ok(agreed) => agreed,
             Err(error) => {
                 let _ = mountpoint.unmount(true);
                 mount.die();
@@ -129,7 +132,8 @@ impl Session {
         dispatch.life.enter(ServeState::Running);
         let crew = Arc::new(Crew::new(device, dispatch, payload, options.most_workers));
         let (end, ended) = (Mutex::new(None), Condvar::new());
-        let shared = Arc::new(Shared { mount, crew, mountpoint, up, end, ended });
+        let transport = OnceLock::new();
+        let shared = Arc::new(Shared { mount, crew, mountpoint, up, end, ended, transport });
         // From here on the session's end unmounts.
         let session = Session { shared: shared.clone() };
         let failed = |error: std::io::Error| MountError::System {
@@ -151,6 +155,12 @@ impl Session {
             shared.up.close();
             failed(error)
         })?;
+        // Callers wait until the ring is there, or is known not to come.
+        if let Some(Err(why)) = ring.map(|ring| ring.enter(&shared.crew)) {
+            chosen.fall_back(options, &why);
+        }
+        log::debug!("transport: {chosen}");
+        let _ = shared.transport.set(chosen.to_string());
         Ok(session)
     }
 
@@ -207,6 +217,11 @@ impl Session {
     /// The last states it was in, oldest first; the last one is that of now (A45).
     pub fn states(&self) -> Vec<ServeState> {
         self.shared.crew.dispatch.life.trace()
+    }
+
+    /// How requests come, for a person: `ring (2 queues)`, or `classic` and why in brackets.
+    pub fn transport(&self) -> &str {
+        self.shared.transport.get().map_or("", String::as_str)
     }
 
     /// How it stands now, or stood at the end.
@@ -288,15 +303,25 @@ impl Shared {
     }
 }
 
-/// Answers INIT, and what comes before it. Answers how much data a request may carry.
+/// What INIT has led to.
+struct Agreed {
+    /// How much data a request may carry.
+    payload: usize,
+    chosen: Chosen,
+    /// All that a ring needs, if there is to be one.
+    ring: Option<Prepared>,
+}
+
+/// Answers INIT, and what comes before it.
 fn handshake(
     device: &Device,
     dispatch: &Dispatch,
     options: &FuseOptions,
-) -> Result<usize, MountError> {
+) -> Result<Agreed, MountError> {
     let no = |why: String| Err(MountError::Handshake { peer: device.peer(), why });
     let profile = dispatch.ledger.mount().profile();
     let mut buffer = Buffer::new(Terms::PAYLOAD_MIN);
+    let mut chosen = Chosen::choose(options, device);
     loop {
         let len = match device.receive(buffer.inlet()) {
             Arrival::Message(len) => len,
@@ -309,11 +334,23 @@ fn handshake(
         let Ok(Request { header, operation: Operation::Init { arg }, .. }) =
             Request::parse(message, Dialect::BEFORE_INIT)
         else {
-            dispatch.serve(message, window, &Flight::default(), device);
+            dispatch.serve([message, &[]], window, &Flight::default(), device);
             continue;
         };
         let offered = max_message_offered(&arg).map(|offered| device.max_message(offered));
-        match Terms::settle(&arg, &profile, options, most_pages(), offered) {
+        let settle = |queues| Terms::settle(&arg, &profile, options, most_pages(), queues, offered);
+        let mut settled = settle(chosen.queues());
+        let ring = match (&settled, chosen.queues()) {
+            (Settled::Agreed(terms, _), Some(queues)) => {
+                let ring = prepare(device, dispatch, options, queues, terms);
+                ring.map_err(|why| chosen.fall_back(options, &why)).ok()
+            }
+            _ => None,
+        };
+        if ring.is_none() {
+            settled = settle(None);
+        }
+        match settled {
             Settled::AskAgain(out) => {
                 device.send(reply::init(header.unique, out).as_bytes(), &[]);
             }
@@ -340,8 +377,27 @@ fn handshake(
                     return no("the answer to INIT was refused".into());
                 }
                 log::debug!("FUSE 7.{}, {:?}", out.minor, terms.dialect.flags());
-                return Ok(terms.payload);
+                return Ok(Agreed { payload: terms.payload, chosen, ring });
             }
         }
     }
+}
+
+/// Makes a ring ready, before the kernel is told that there is one. Errors: in words.
+fn prepare(
+    device: &Device,
+    dispatch: &Dispatch,
+    options: &FuseOptions,
+    queues: usize,
+    terms: &Terms,
+) -> Result<Prepared, String> {
+    if !terms.ring {
+        return Err("the kernel does not offer it".into());
+    }
+    let most = Ring::most_workers(queues, terms.payload, options.most_workers);
+    let ring = Ring::prepare(device, queues, terms.payload, most)?;
+    // However many wait, each queue must have somebody for the request they wait for.
+    dispatch.ledger.flights.limit(most.saturating_sub(queues));
+    dispatch.ledger.flights.look_for_signals();
+    Ok(ring)
 }

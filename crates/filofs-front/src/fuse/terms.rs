@@ -2,6 +2,7 @@
 //! options and the kernel's offer.
 
 use super::FuseOptions;
+use super::ring::Ring;
 use filofs::Profile;
 use filofs_wire::abi::{
     EXTENSION_VERSION, InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION, MESSAGE_HEAD,
@@ -22,6 +23,8 @@ pub(super) struct Terms {
     pub(super) writeback: bool,
     /// Regular files are not opened, see [`Profile::stateless`]: their opens have the id 0.
     pub(super) stateless: bool,
+    /// Requests are to come over a ring.
+    pub(super) ring: bool,
     /// The longest message in bytes, in either direction, where filo's extension is spoken.
     pub(super) max_message: Option<u32>,
 }
@@ -45,6 +48,7 @@ impl Terms {
         exported: false,
         writeback: false,
         stateless: false,
+        ring: false,
         max_message: None,
     };
 
@@ -61,16 +65,20 @@ impl Terms {
     const BACKGROUND: u16 = 128;
 
     /// Settles with a kernel that sent `init`, or with a core that plays one. `pages` is the most
-    /// pages in a request that the machine allows ([`most_pages`]); `max_message` is the longest
-    /// message in bytes, where the core has offered filo's extension.
+    /// pages in a request that the machine allows ([`most_pages`]); `queues` is how many a ring
+    /// would have, where one is wanted; `max_message` is the longest message in bytes, where the
+    /// core has offered filo's extension.
     pub(super) fn settle(
         init: &InitIn,
         profile: &Profile,
         options: &FuseOptions,
         pages: usize,
+        queues: Option<usize>,
         max_message: Option<u32>,
     ) -> Settled {
-        let dialect = match Dialect::negotiate(init, wanted(profile, options)) {
+        let mut wanted = wanted(profile, options);
+        wanted.set(InitFlags::OVER_IO_URING, queues.is_some());
+        let dialect = match Dialect::negotiate(init, wanted) {
             Negotiated::Agreed(dialect) => dialect,
             Negotiated::Refused => return Settled::Refused,
             Negotiated::AskAgain => {
@@ -92,6 +100,11 @@ impl Terms {
         } else {
             Self::PAYLOAD_MIN
         };
+        let ring = flags.contains(InitFlags::OVER_IO_URING);
+        let payload = match queues {
+            Some(queues) if ring => Ring::payload(queues, Self::PAYLOAD_MIN, payload),
+            _ => payload,
+        };
         let mut out = InitOut {
             major: KERNEL_VERSION,
             minor: dialect.minor(),
@@ -110,6 +123,7 @@ impl Terms {
             exported: flags.contains(InitFlags::EXPORT_SUPPORT),
             writeback: flags.contains(InitFlags::WRITEBACK_CACHE),
             stateless: flags.contains(InitFlags::NO_OPEN_SUPPORT),
+            ring,
             max_message,
         };
         Settled::Agreed(terms, out)
@@ -143,8 +157,8 @@ pub(super) fn most_pages() -> usize {
 /// Never wanted: NO_OPENDIR_SUPPORT (what a listing shows hangs on its open), HANDLE_KILLPRIV (the
 /// first version clears set-id bits of privileged writers too; the second follows Linux), SPLICE_*
 /// (requests are read, not spliced), SECURITY_CTX (no operation takes labels), SUBMOUNTS and
-/// HAS_INODE_DAX (for virtiofs), OVER_IO_URING and PASSTHROUGH (another transport's, and not yet),
-/// REQUEST_TIMEOUT (it ends the whole mount).
+/// HAS_INODE_DAX (for virtiofs), PASSTHROUGH (not yet), REQUEST_TIMEOUT (it ends the
+/// whole mount). OVER_IO_URING where there is a ring.
 fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
     let writeback = options.writeback.unwrap_or(profile.owns_files) && !options.direct_io;
     // Whether what the kernel has cached can only be made stale by the kernel itself, or by
@@ -226,7 +240,7 @@ mod tests {
     }
 
     fn agreed(profile: &Profile, options: &FuseOptions) -> (Terms, InitOut) {
-        match Terms::settle(&init(45, ALL), profile, options, 256, None) {
+        match Terms::settle(&init(45, ALL), profile, options, 256, None, None) {
             Settled::Agreed(terms, out) => (terms, out),
             other => panic!("{other:?}"),
         }
@@ -319,7 +333,7 @@ mod tests {
     #[test]
     fn older_and_newer_kernels() {
         let (profile, options) = (Profile::default(), FuseOptions::default());
-        let settle = |init| Terms::settle(&init, &profile, &options, 256, None);
+        let settle = |init| Terms::settle(&init, &profile, &options, 256, None, None);
         match settle(init(31, InitFlags::ASYNC_READ)) {
             Settled::Agreed(terms, out) => {
                 assert_eq!((terms.payload, out.minor), (Terms::PAYLOAD_MIN, 31));
@@ -336,7 +350,7 @@ mod tests {
     fn sizes_stay_within_reason() {
         for (pages, payload) in [(1, Terms::PAYLOAD_MIN), (65535, Terms::PAYLOAD_MAX)] {
             let (profile, options) = (Profile::default(), FuseOptions::default());
-            let settled = Terms::settle(&init(45, ALL), &profile, &options, pages, None);
+            let settled = Terms::settle(&init(45, ALL), &profile, &options, pages, None, None);
             assert!(matches!(settled, Settled::Agreed(terms, _) if terms.payload == payload));
         }
     }
@@ -362,7 +376,7 @@ mod tests {
             let (profile, options) = (Profile::default(), FuseOptions::default());
             let init = offer(EXTENSION_VERSION, offered);
             assert_eq!(max_message_offered(&init), Some(offered));
-            match Terms::settle(&init, &profile, &options, 256, Some(offered)) {
+            match Terms::settle(&init, &profile, &options, 256, None, Some(offered)) {
                 Settled::Agreed(terms, out) => {
                     assert!(terms.dialect.is_extended());
                     assert_eq!(terms.max_message, Some(max_message), "{offered}");

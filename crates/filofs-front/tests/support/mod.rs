@@ -8,7 +8,7 @@ pub mod peer;
 pub mod tiny;
 
 use filofs::{Identity, Mount, Stack};
-use filofs_front::fuse::{FuseOptions, Session};
+use filofs_front::fuse::{FuseOptions, Session, Transport};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,9 +30,27 @@ pub fn can(what: &str, there: bool) -> bool {
     there
 }
 
-/// Whether we are root and there is a FUSE device.
+/// Whether we are root and there is a FUSE device, and a ring where the test program is about one.
 pub fn can_mount() -> bool {
-    can("root and /dev/fuse", rustix::process::geteuid().is_root() && device().is_ok())
+    let mount = can("root and /dev/fuse", rustix::process::geteuid().is_root() && device().is_ok());
+    mount && (transport() != Transport::Ring || can_ring())
+}
+
+/// Whether the kernel offers FUSE over io_uring.
+pub fn can_ring() -> bool {
+    let on = fs::read_to_string("/sys/module/fuse/parameters/enable_uring");
+    let on = on.is_ok_and(|text| text.trim() == "Y");
+    can("FUSE over io_uring (/sys/module/fuse/parameters/enable_uring)", on)
+}
+
+/// What the mounts of this test program go over, by its name.
+pub fn transport() -> Transport {
+    if env!("CARGO_CRATE_NAME").contains("ring") { Transport::Ring } else { Transport::Classic }
+}
+
+/// The default options, over that transport.
+pub fn options() -> FuseOptions {
+    FuseOptions { transport: transport(), ..FuseOptions::default() }
 }
 
 fn device() -> std::io::Result<fs::File> {
@@ -104,7 +122,7 @@ pub struct Mounted {
 
 impl Mounted {
     pub fn new(what: &str) -> Mounted {
-        Self::with(what, Tiny::new(), &FuseOptions::default())
+        Self::with(what, Tiny::new(), &options())
     }
 
     pub fn with(what: &str, tiny: Tiny, options: &FuseOptions) -> Mounted {

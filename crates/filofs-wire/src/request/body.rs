@@ -9,11 +9,13 @@ use crate::name::{Name, XattrName};
 /// What is left of a body.
 pub(super) struct Body<'a> {
     rest: &'a [u8],
+    /// Data at its end that lies elsewhere.
+    apart: &'a [u8],
 }
 
 impl<'a> Body<'a> {
-    pub(super) const fn new(rest: &'a [u8]) -> Body<'a> {
-        Body { rest }
+    pub(super) const fn new(rest: &'a [u8], apart: &'a [u8]) -> Body<'a> {
+        Body { rest, apart }
     }
 
     /// A structure.
@@ -76,7 +78,8 @@ impl<'a> Body<'a> {
 
     /// All that is left, which must be `size` bytes.
     pub(super) fn data(&mut self, size: u32) -> Result<&'a [u8], Reason> {
-        let data = self.remainder();
+        let data =
+            if self.rest.is_empty() { core::mem::take(&mut self.apart) } else { self.remainder() };
         if data.len() == size as usize { Ok(data) } else { Err(Reason::DataSize) }
     }
 
@@ -92,7 +95,7 @@ impl<'a> Body<'a> {
 
     /// Nothing is left.
     pub(super) const fn end(&self) -> Result<(), Reason> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Reason::Trailing) }
+        if self.rest.is_empty() && self.apart.is_empty() { Ok(()) } else { Err(Reason::Trailing) }
     }
 }
 

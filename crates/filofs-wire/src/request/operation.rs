@@ -383,5 +383,5 @@ fn init(body: &mut Body<'_>) -> Result<InitIn, Reason> {
     let bytes = body.remainder();
     let size =
         if bytes.len() < size_of::<InitIn>() { INIT_IN_SIZE_SHORT } else { size_of::<InitIn>() };
-    Body::new(bytes).fixed_short(size)
+    Body::new(bytes, &[]).fixed_short(size)
 }

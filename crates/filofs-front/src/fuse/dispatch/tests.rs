@@ -48,7 +48,7 @@ impl Lab {
         let dispatch = Dispatch::new(ledger, options, Complaints::default());
         let (flags, flags2) = InitFlags::from_bits_retain((1 << 43) - 1).halves();
         let init = InitIn { major: 7, minor: 45, flags, flags2, ..InitIn::default() };
-        match Terms::settle(&init, profile, options, 256, None) {
+        match Terms::settle(&init, profile, options, 256, None, None) {
             Settled::Agreed(terms, _) => assert!(dispatch.ledger.settle(terms)),
             other => panic!("{other:?}"),
         }
@@ -66,7 +66,7 @@ impl Lab {
         let header = InHeader { len, opcode, unique: 6, nodeid, uid, pid, ..InHeader::default() };
         let message = [header.as_bytes(), &body].concat();
         let mut window = vec![0; 1 << 16];
-        self.dispatch.serve(&message, &mut window, &Flight::default(), post);
+        self.dispatch.serve([&message, &[]], &mut window, &Flight::default(), post);
     }
 
     /// The answer: its data, or its errno.

@@ -1,0 +1,480 @@
+//! `Ring`: requests over io_uring, the second transport (`CONFIG_FUSE_IO_URING`, Linux 6.14).
+//!
+//! # The protocol
+//!
+//! The kernel keeps a queue for each possible CPU, and puts a request into that of the CPU on which
+//! it was made. We give a queue *entries*: memory for one request and its answer, REGISTERed by a
+//! command that completes when a request has come in it. The answer is written into the same memory
+//! and committed; COMMIT_AND_FETCH is the same system call that waits for the next request. What
+//! waits in a queue goes to the entry that was free last.
+//!
+//! FORGET, INTERRUPT and notifications stay on the device, so a [`Crew`] of the first transport
+//! works beside this one. Nothing is asked over the ring before every queue has an entry; until
+//! then callers wait. So rings, memory and threads are made before INIT is answered, and if an
+//! entry is refused after all, the kernel is made to give the ring up
+//! ([`Prepared::enter`]): never a mount on which everybody waits.
+//!
+//! # Who waits for whom
+//!
+//! A worker is a thread with one entry. On each queue there is one at first, on the queue's CPU: a
+//! request is served where it was made, which costs two switches and no wake-up of another CPU.
+//! The rules are those of the crew: who takes a request that is known to take its time sees to it
+//! first that another worker of the queue is free, or starts one; and where a queue has nobody and
+//! takes nothing between two looks of the steward, the steward starts one and the operation counts
+//! as slow. Workers that were started so stay: as the last to be free is the first to be asked,
+//! they sleep until they are needed.
+//!
+//! A caller that was killed while its operation does not end is answered by a worker that takes
+//! over the entry from the one that is stuck ([`Ring::let_go`]). That is possible while the
+//! operation works in the worker's own memory, which holds for all that moves at most 16 KiB; what
+//! moves more works in the entry's, and its caller waits.
+
+mod entry;
+mod letter;
+mod queue;
+mod tray;
+mod uring;
+mod worker;
+
+use super::crew::Crew;
+use super::device::Device;
+use entry::Entry;
+use filofs::{Kind, locked};
+use filofs_wire::abi::ROOT_ID;
+use filofs_wire::notify;
+use queue::Queue;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use uring::Uring;
+use worker::{Desk, First, Station, Worker};
+
+/// The queues of one connection, and who works on them.
+#[derive(Debug)]
+pub(super) struct Ring {
+    queues: Vec<Arc<Queue>>,
+    /// Bytes of data that an entry has room for.
+    payload: usize,
+    /// Most workers.
+    most: usize,
+    /// Workers that live.
+    total: AtomicUsize,
+    desks: Mutex<Vec<Arc<Desk>>>,
+    /// How often a queue was nudged.
+    nudges: AtomicU64,
+    /// Entries of stuck workers for which there was no thread yet.
+    orphans: Mutex<Vec<Orphan>>,
+}
+
+/// An entry that was taken from a stuck worker, with the request that is to be let go.
+#[derive(Debug)]
+struct Orphan {
+    queue: Arc<Queue>,
+    unique: u64,
+    entry: Entry,
+}
+
+/// A ring with all its first workers, which wait to be told for whom they work. Dropped, they go.
+pub(super) struct Prepared {
+    ring: Ring,
+    seats: Vec<Sender<Call>>,
+}
+
+/// What a first worker is told: for whom it works, and whom to tell what became of its entry.
+type Call = (Arc<Crew>, Sender<Result<(), Errno>>);
+
+impl Ring {
+    /// The most bytes of memory that the first workers may take, and others besides.
+    const MEMORY_MAX: usize = 256 << 20;
+
+    /// The most data in one request, so that a worker for each of so many queues stays within
+    /// bounds; at least `least` bytes, at most `wanted`.
+    pub(super) fn payload(queues: usize, least: usize, wanted: usize) -> usize {
+        let page = rustix::param::page_size();
+        let share = Self::MEMORY_MAX / queues.max(1) / page * page;
+        wanted.min(share.max(least))
+    }
+
+    /// How many workers there can be: so many if memory allows.
+    pub(super) fn most_workers(queues: usize, payload: usize, most: usize) -> usize {
+        most.min(queues + Self::MEMORY_MAX / Entry::size(payload))
+    }
+
+    /// Makes everything that can fail: threads, rings, memory. Errors: in words.
+    pub(super) fn prepare(
+        device: &Device,
+        queues: usize,
+        payload: usize,
+        most: usize,
+    ) -> Result<Prepared, String> {
+        let payload = payload.next_multiple_of(rustix::param::page_size());
+        #[cfg(test)]
+        let payload = tests::payload_given(payload);
+        let queues: Vec<_> = (0..queues as u16).map(|id| Arc::new(Queue::new(id))).collect();
+        let (made, answers) = channel();
+        let mut seats = Vec::new();
+        for queue in &queues {
+            let (seat, calls) = channel();
+            let (queue, made) = (queue.clone(), made.clone());
+            let device = device.as_fd().try_clone_to_owned();
+            let device = device.map_err(|error| format!("the device: {error}"))?;
+            let work = move || first_worker(queue, device, payload, &made, &calls);
+            let thread = thread::Builder::new().name("filo-ring".into()).spawn(work);
+            thread.map_err(|error| format!("no thread: {error}"))?;
+            seats.push(seat);
+        }
+        drop(made);
+        for _ in &queues {
+            match answers.recv() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(format!("no io_uring: {error}")),
+                Err(_) => return Err("a thread has gone".into()),
+            }
+        }
+        let ring = Ring {
+            queues,
+            payload,
+            most,
+            total: AtomicUsize::new(0),
+            desks: Mutex::default(),
+            nudges: AtomicU64::new(0),
+            orphans: Mutex::default(),
+        };
+        Ok(Prepared { ring, seats })
+    }
+
+    /// How many workers live.
+    pub(super) fn workers(&self) -> usize {
+        self.total.load(SeqCst)
+    }
+
+    /// How many requests were taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.taken()).fold(0, u64::wrapping_add)
+    }
+
+    /// Whether a queue that is used has nobody free, or somebody waits to be let go.
+    pub(super) fn wants_looking_after(&self) -> bool {
+        self.queues.iter().any(|queue| queue.taken() > 0 && queue.busy())
+            || !locked(&self.orphans).is_empty()
+    }
+
+    /// The steward looks: sends workers where nothing goes on.
+    pub(super) fn look(&self, crew: &Arc<Crew>) {
+        for queue in &self.queues {
+            if let Some(opcode) = queue.stuck(|| self.workers_of(queue)) {
+                crew.costs.condemn(opcode);
+                self.grow(crew, queue);
+            }
+        }
+        let orphans = std::mem::take(&mut *locked(&self.orphans));
+        for orphan in orphans {
+            self.adopt(crew, orphan);
+        }
+    }
+
+    /// A worker begins a request and nobody else of its queue is free. If the request will take
+    /// its time, or it is the first of all, another has to be there.
+    fn begins(&self, crew: &Arc<Crew>, queue: &Arc<Queue>, opcode: u32, last: bool) {
+        if last && (queue.workers() < 2 || crew.costs.slow(opcode)) {
+            self.grow(crew, queue);
+        }
+        crew.wake_steward();
+    }
+
+    /// A worker is about to wait for requests of its own queue: somebody else has to serve them.
+    fn make_room(&self, crew: &Arc<Crew>, queue: &Arc<Queue>) {
+        if queue.busy() {
+            self.grow(crew, queue);
+        }
+    }
+
+    /// Starts another worker of a queue. False at the limit, or when the machine gives no thread.
+    fn grow(&self, crew: &Arc<Crew>, queue: &Arc<Queue>) -> bool {
+        let payload = self.payload;
+        self.start(crew, queue.clone(), move |_, station| {
+            let entry = Entry::new(payload);
+            station.and_then(|station| Ok((station, First::Register(entry?))))
+        })
+    }
+
+    /// Answers EINTR to a request whose worker does not come back; another takes the entry over,
+    /// and the stuck one goes when it can. False for a request that is none of the ring's, or is
+    /// answered this moment.
+    pub(super) fn let_go(&self, crew: &Arc<Crew>, unique: u64) -> bool {
+        let desks = locked(&self.desks).clone();
+        let taken = desks.iter().find_map(|desk| Some((desk.queue.clone(), desk.take(unique)?)));
+        let Some((queue, entry)) = taken else { return false };
+        self.adopt(crew, Orphan { queue, unique, entry });
+        true
+    }
+
+    fn adopt(&self, crew: &Arc<Crew>, orphan: Orphan) {
+        // In a place of its own, so that it is still there when there is no thread.
+        let queue = orphan.queue.clone();
+        let cradle = Arc::new(Mutex::new(Some(orphan)));
+        let given = cradle.clone();
+        let started = self.start(crew, queue, move |crew, station| {
+            let orphan = locked(&given).take();
+            match (station, orphan) {
+                (Ok(station), Some(Orphan { unique, entry, .. })) => {
+                    Ok((station, First::LetGo(unique, entry)))
+                }
+                (station, orphan) => {
+                    if let (Some(ring), Some(orphan)) = (crew.ring(), orphan) {
+                        locked(&ring.orphans).push(orphan);
+                    }
+                    station.and(Err(io::Error::from(io::ErrorKind::NotFound)))
+                }
+            }
+        });
+        if !started && let Some(orphan) = locked(&cradle).take() {
+            locked(&self.orphans).push(orphan);
+        }
+    }
+
+    /// Starts a worker of a queue, which counts it as free from now on.
+    fn start(
+        &self,
+        crew: &Arc<Crew>,
+        queue: Arc<Queue>,
+        prepare: impl FnOnce(&Arc<Crew>, io::Result<Station>) -> io::Result<(Station, First)>
+        + Send
+        + 'static,
+    ) -> bool {
+        if self.total.fetch_add(1, SeqCst) >= self.most {
+            self.total.fetch_sub(1, SeqCst);
+            return false;
+        }
+        queue.come();
+        let (crew, of) = (crew.clone(), queue.clone());
+        let work = move || {
+            let station = Station::new(of.clone(), &crew.device);
+            let made = prepare(&crew, station).map_err(|error| error.to_string());
+            let begun = made.and_then(|(station, first)| {
+                Worker::begin(crew.clone(), station, first).map_err(|errno| errno.to_string())
+            });
+            match begun {
+                Ok(worker) => {
+                    if let Some(ring) = crew.ring() {
+                        ring.nudge(&crew);
+                    }
+                    worker.work();
+                }
+                Err(_) if crew.ended() => of.leave(),
+                Err(error) => {
+                    log::warn!("no other worker for queue {}: {error}", of.id);
+                    of.leave();
+                }
+            }
+            crew.worker_left();
+        };
+        let spawned = thread::Builder::new().name("filo-ring".into()).spawn(work);
+        if let Err(error) = &spawned {
+            log::warn!("no thread for another worker: {error}");
+            queue.leave();
+            self.total.fetch_sub(1, SeqCst);
+        }
+        spawned.is_ok()
+    }
+
+    /// Has what waits in the queue of this CPU handed over to a worker that has come to it.
+    ///
+    /// Linux (6.18) gives a new entry only requests that are made from then on. What was made
+    /// before waits until some worker of the queue commits an answer, and all of them may be
+    /// stuck. So the new one is sent a request that it answers at once, which Linux makes on this
+    /// CPU when it is asked for no bytes of a file's pages. It has to be a regular file, and one
+    /// that the kernel knows: an open one. (Before it was asked to be regular, the root will do.)
+    fn nudge(&self, crew: &Crew) {
+        /// Above all ids that the kernel gives. Even: of an odd one it takes the last bit off.
+        const FIRST: u64 = 1 << 62;
+        let ledger = &crew.dispatch.ledger;
+        let file = ledger.mount().opens().find_by(|open| open.node().kind() == Kind::Regular);
+        let file = file.map(|open| ledger.face.swap(open.node().cookie().0));
+        for nodeid in file.into_iter().chain([ROOT_ID]) {
+            let unique = FIRST + 2 * self.nudges.fetch_add(1, SeqCst);
+            if crew.device.notify(notify::retrieve(unique, nodeid, 0, 0).parts()).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// The threads of a queue.
+    fn workers_of(&self, queue: &Arc<Queue>) -> Vec<u32> {
+        let desks = locked(&self.desks);
+        desks
+            .iter()
+            .filter(|desk| Arc::ptr_eq(&desk.queue, queue))
+            .map(|desk| desk.thread)
+            .collect()
+    }
+
+    fn sit_down(&self, desk: &Arc<Desk>) {
+        locked(&self.desks).push(desk.clone());
+    }
+
+    fn stand_up(&self, desk: &Arc<Desk>) {
+        locked(&self.desks).retain(|other| !Arc::ptr_eq(other, desk));
+    }
+
+    /// One worker less.
+    pub(super) fn left(&self) {
+        self.total.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Prepared {
+    /// INIT has been answered: every worker registers its entry. Errors: in words; then the kernel
+    /// has been told to do without a ring, and asks over the device.
+    pub(super) fn enter(self, crew: &Arc<Crew>) -> Result<(), String> {
+        #[cfg_attr(not(test), expect(unused_mut, reason = "tests take one away"))]
+        let Prepared { ring, mut seats } = self;
+        #[cfg(test)]
+        seats.truncate(tests::seats_taken(seats.len()));
+        let queues = ring.queues.len();
+        ring.total.store(seats.len(), SeqCst);
+        if !crew.put_on(ring) {
+            return Err("there is a ring already".into());
+        }
+        let (told, tells) = channel();
+        for seat in &seats {
+            let _ = seat.send((crew.clone(), told.clone()));
+        }
+        drop(told);
+        // All are heard, so that nobody registers any more when the kernel is told.
+        let heard: Vec<_> = tells.iter().collect();
+        let why = match heard.iter().find_map(|registered| registered.err()) {
+            Some(errno) => format!("the kernel takes no entry: {errno}"),
+            None if heard.len() < queues => "a thread has gone".into(),
+            None => return Ok(()),
+        };
+        refuse(&crew.device);
+        Err(why)
+    }
+}
+
+/// The life of a queue's first worker.
+fn first_worker(
+    queue: Arc<Queue>,
+    device: OwnedFd,
+    payload: usize,
+    made: &Sender<io::Result<()>>,
+    calls: &Receiver<Call>,
+) {
+    let station = Station::new(queue.clone(), &device);
+    drop(device);
+    let (station, entry) = match station.and_then(|made| Ok((made, Entry::new(payload)?))) {
+        Ok(both) => both,
+        Err(error) => {
+            let _ = made.send(Err(error));
+            return;
+        }
+    };
+    let _ = made.send(Ok(()));
+    // Nobody calls where INIT failed.
+    let Ok((crew, told)) = calls.recv() else { return };
+    queue.come();
+    match Worker::begin(crew.clone(), station, First::Register(entry)) {
+        Ok(worker) => {
+            let _ = told.send(Ok(()));
+            drop(told); // who listens waits until all have spoken
+            worker.work();
+        }
+        Err(errno) => {
+            queue.leave();
+            let _ = told.send(Err(errno));
+        }
+    }
+    crew.worker_left();
+}
+
+/// Makes the kernel do without a ring: it gives up at the first entry it cannot take, and no queue
+/// has this number.
+fn refuse(device: &Device) {
+    let refused = Uring::new(device).and_then(|mut uring| {
+        let refused = uring.register(u16::MAX, Entry::new(0)?);
+        Ok(refused.is_err())
+    });
+    if !matches!(refused, Ok(true)) {
+        log::error!("the kernel waits for a ring that it does not get: {refused:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FuseOptions, Session, Transport};
+    use super::*;
+    use filofs::{Identity, Mount, Stack};
+    use filofs_bases::mem::{Mem, Settings};
+    use std::cell::Cell;
+    use std::fs;
+
+    /// What goes wrong with rings that this thread makes.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Fault {
+        None,
+        /// The kernel refuses every entry.
+        Short,
+        /// One queue gets no entry.
+        Absent,
+    }
+
+    thread_local! {
+        static FAULT: Cell<Fault> = const { Cell::new(Fault::None) };
+    }
+
+    pub(super) fn payload_given(payload: usize) -> usize {
+        if FAULT.get() == Fault::Short { 4096 } else { payload }
+    }
+
+    pub(super) fn seats_taken(seats: usize) -> usize {
+        if FAULT.get() == Fault::Absent { seats - 1 } else { seats }
+    }
+
+    /// Whether there can be a ring; skipped otherwise, as in the other tests of mounts.
+    fn can() -> bool {
+        let on = fs::read_to_string("/sys/module/fuse/parameters/enable_uring");
+        let can = rustix::process::geteuid().is_root() && on.is_ok_and(|on| on.trim() == "Y");
+        if !can {
+            let what = "root and FUSE over io_uring";
+            assert_ne!(std::env::var("FILO_REQUIRE").as_deref(), Ok("1"), "this needs {what}");
+            println!("skipped: this needs {what}");
+        }
+        can
+    }
+
+    #[test]
+    fn a_ring_that_fails_after_init_leaves_a_mount_that_answers() {
+        if !can() {
+            return;
+        }
+        for (fault, begin) in [
+            (Fault::Short, "classic (the kernel takes no entry"),
+            (Fault::Absent, "classic (a thread has gone)"),
+            (Fault::None, "ring ("),
+        ] {
+            FAULT.set(fault);
+            let place = std::env::temp_dir().join(format!("filo-fallback-{}", std::process::id()));
+            fs::create_dir(&place).unwrap();
+            let stack = Stack::new(Arc::new(Mem::new(Settings::default())), []).unwrap();
+            let identity = Identity::new("mem:", "filo", "").unwrap();
+            let mount = Arc::new(Mount::new(stack, identity).unwrap());
+            let options = FuseOptions { transport: Transport::Ring, ..FuseOptions::default() };
+            let session = Session::start(mount, &place, &options).unwrap();
+            assert!(session.transport().starts_with(begin), "{}", session.transport());
+            for n in 0..20 {
+                let path = place.join(n.to_string());
+                fs::write(&path, b"data").unwrap();
+                assert_eq!(fs::read(&path).unwrap(), b"data");
+                fs::remove_file(&path).unwrap();
+            }
+            session.unmount(false).unwrap();
+            assert!(!session.wait().aborted);
+            fs::remove_dir(&place).unwrap();
+        }
+    }
+}
