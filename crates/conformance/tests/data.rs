@@ -223,4 +223,5 @@ fn mem_mounted_keeps_data() {
 #[test]
 fn dir_mounted_keeps_data() {
     on(Base::Dir, "", Front::Fuse);
+    on(Base::Dir, "", Front::FuseAsked);
 }

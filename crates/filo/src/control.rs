@@ -6,6 +6,7 @@
 use crate::crowd;
 use crate::exit::{Exit, Failure};
 use filofs::{Fact, FileSystem, Mount, MountState, Op};
+use filofs_front::fuse::Session;
 use rustix::fs::Mode;
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The version of the line protocol.
@@ -52,7 +53,7 @@ pub(crate) type ServerStatus = BTreeMap<String, serde_json::Value>;
 
 impl Status {
     /// Of a mount of this process.
-    fn of(mount: &Mount, stack: &str, device: &str) -> Status {
+    fn of(mount: &Mount, session: &Weak<Session>, stack: &str, device: &str) -> Status {
         let state = match mount.state() {
             MountState::Mounting => "mounting",
             MountState::Running => "running",
@@ -64,6 +65,9 @@ impl Status {
             ("open_files".to_owned(), mount.opens().len() as u64),
             ("panics".to_owned(), mount.counters().panics()),
         ]);
+        if let Some(files) = session.upgrade().and_then(|session| session.passthrough()) {
+            counters.insert("passthrough_files".to_owned(), files as u64);
+        }
         for op in Op::ALL {
             let (calls, errors) = (mount.counters().calls(*op), mount.counters().errors(*op));
             if calls > 0 {
@@ -112,10 +116,11 @@ impl Control {
     /// Listens for clients, on a thread of its own that ends with the process. The stack is told
     /// in the one-line form, the device as in [`Status`].
     pub(crate) fn serve(
-        mount: Arc<Mount>,
+        session: &Arc<Session>,
         stack: String,
         device: String,
     ) -> Result<Control, Failure> {
+        let (mount, session) = (session.mount().clone(), Arc::downgrade(session));
         let path = directory(true)?.join(format!("{}.sock", std::process::id()));
         let wrong = |e: std::io::Error| {
             Failure::new(Exit::Permission, format!("control socket '{}': {e}", path.display()))
@@ -138,7 +143,8 @@ impl Control {
                     match client {
                         // A client that hangs up early has only itself to blame.
                         Ok(client) => {
-                            let _ = answer(client, || Status::of(&mount, &stack, &device));
+                            let _ =
+                                answer(client, || Status::of(&mount, &session, &stack, &device));
                         }
                         // No descriptor left: one may come back.
                         Err(_) => std::thread::sleep(PATIENCE),

@@ -35,6 +35,8 @@
 //! | `dispatch` | each message: what it is, and that it is answered |
 //! | `ask`, `arguments` | each opcode to its operation |
 //! | `answer` | the way back of one request |
+//! | `backing` | files that the kernel reads and writes by itself |
+//! | `registrar` | how such a file is made known to it |
 //! | `face` | how nodes and attributes look on the wire |
 //! | `listing`, `habits` | directory buffers, and who looks at what is listed |
 //! | `caller` | the caller's groups |
@@ -51,6 +53,7 @@
 mod answer;
 mod arguments;
 mod ask;
+mod backing;
 mod backlog;
 mod buffer;
 mod caller;
@@ -74,6 +77,7 @@ mod lockers;
 mod mountpoint;
 mod options;
 mod pulse;
+mod registrar;
 mod releases;
 mod session;
 mod terms;
@@ -84,5 +88,5 @@ pub use extension::Arguments;
 pub use given::take_descriptor;
 pub use life::ServeState;
 pub use mountpoint::unmount;
-pub use options::FuseOptions;
+pub use options::{FuseOptions, Passthrough};
 pub use session::{Report, Session};

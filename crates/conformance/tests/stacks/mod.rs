@@ -8,7 +8,7 @@ use conformance::{Abilities, Subject};
 use filofs::{FileSystem, Identity, Layer, Mount, Result, Stack};
 use filofs_bases::dir::{Dir, DirOptions};
 use filofs_bases::mem::{Mem, Settings};
-use filofs_front::fuse::{FuseOptions, Session};
+use filofs_front::fuse::{FuseOptions, Passthrough, Session};
 use filofs_front::local::Local;
 use filofs_layers::null::Null;
 use filofs_layers::readonly::ReadOnly;
@@ -55,6 +55,15 @@ pub(crate) enum Front {
     Local,
     /// Mounted.
     Fuse,
+    /// Mounted, and all data comes to us.
+    FuseAsked,
+}
+
+impl Front {
+    /// Whether a kernel is above.
+    pub(crate) fn is_mounted(self) -> bool {
+        self != Front::Local
+    }
 }
 
 /// A stack in use. Everything it needed is gone when it is dropped.
@@ -114,12 +123,13 @@ impl Mounted {
         let mut mounted = Mounted { local: None, session: None, point: None, below, base, small };
         match front {
             Front::Local => mounted.local = Some(Local::over_stack(stack)?),
-            Front::Fuse => mounted.mount(stack),
+            Front::Fuse => mounted.mount(stack, Passthrough::Auto),
+            Front::FuseAsked => mounted.mount(stack, Passthrough::Off),
         }
         Ok(mounted)
     }
 
-    fn mount(&mut self, stack: Stack) {
+    fn mount(&mut self, stack: Stack, passthrough: Passthrough) {
         let point = TempDir::new();
         let shown = point.path().display().to_string();
         let identity = Identity::new(&stack.describe(), "filo", &shown).unwrap();
@@ -128,6 +138,7 @@ impl Mounted {
             allow_other: true,
             nosuid: false,
             nodev: false,
+            passthrough,
             ..FuseOptions::default()
         };
         let session = Session::start(mount, point.path(), &options).unwrap();
@@ -274,7 +285,7 @@ fn traced() -> Box<dyn std::io::Write + Send> {
 pub(crate) fn possible(front: Front) -> bool {
     let lack = if !may_become_users() {
         "root"
-    } else if front == Front::Fuse && !Path::new("/dev/fuse").exists() {
+    } else if front.is_mounted() && !Path::new("/dev/fuse").exists() {
         "/dev/fuse"
     } else {
         return true;
