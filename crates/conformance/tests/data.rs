@@ -223,6 +223,7 @@ fn mem_mounted_keeps_data() {
 #[test]
 fn dir_mounted_keeps_data() {
     on(Base::Dir, "", Front::Fuse);
+    on(Base::Dir, "", Front::FuseAsked);
 }
 
 #[test]

@@ -41,6 +41,7 @@ cells! {
     mem_three_nulls_fuse: Mem, 2, Fuse;
     mem_trace_fuse: Mem, 3, Fuse;
     dir_fuse: Dir, 0, Fuse;
+    dir_fuse_asked: Dir, 0, FuseAsked;
     dir_null_fuse: Dir, 1, Fuse;
     dir_three_nulls_fuse: Dir, 2, Fuse;
     dir_trace_fuse: Dir, 3, Fuse;

@@ -84,6 +84,7 @@ fn mem_over_a_ring_answers_as_the_model() {
 #[test]
 fn dir_mounted_answers_as_the_model() {
     on(Base::Dir, "null", Front::Fuse, 3000);
+    on(Base::Dir, "null", Front::FuseAsked, 1500);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use crate::crowd;
 use crate::exit::{Exit, Failure};
 use filofs::{Fact, FileSystem, Mount, MountState, Op};
+use filofs_front::fuse::Session;
 use rustix::fs::Mode;
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The version of the line protocol.
@@ -55,7 +56,7 @@ pub(crate) type ServerStatus = BTreeMap<String, serde_json::Value>;
 
 impl Status {
     /// Of a mount of this process.
-    fn of(mount: &Mount, stack: &str, device: &str, transport: &str) -> Status {
+    fn of(mount: &Mount, session: &Weak<Session>, stack: &str, device: &str) -> Status {
         let state = match mount.state() {
             MountState::Mounting => "mounting",
             MountState::Running => "running",
@@ -67,6 +68,10 @@ impl Status {
             ("open_files".to_owned(), mount.opens().len() as u64),
             ("panics".to_owned(), mount.counters().panics()),
         ]);
+        let session = session.upgrade();
+        if let Some(files) = session.as_ref().and_then(|session| session.passthrough()) {
+            counters.insert("passthrough_files".to_owned(), files as u64);
+        }
         for op in Op::ALL {
             let (calls, errors) = (mount.counters().calls(*op), mount.counters().errors(*op));
             if calls > 0 {
@@ -82,7 +87,7 @@ impl Status {
             pid: std::process::id(),
             state: state.to_owned(),
             device: device.to_owned(),
-            transport: transport.to_owned(),
+            transport: session.map(|s| s.transport().to_owned()).unwrap_or_default(),
             counters,
             servers: mount
                 .facts()
@@ -114,13 +119,13 @@ pub(crate) struct Control {
 
 impl Control {
     /// Listens for clients, on a thread of its own that ends with the process. The stack is told
-    /// in the one-line form, the device and the transport as in [`Status`].
+    /// in the one-line form, the device as in [`Status`].
     pub(crate) fn serve(
-        mount: Arc<Mount>,
+        session: &Arc<Session>,
         stack: String,
         device: String,
-        transport: String,
     ) -> Result<Control, Failure> {
+        let (mount, session) = (session.mount().clone(), Arc::downgrade(session));
         let path = directory(true)?.join(format!("{}.sock", std::process::id()));
         let wrong = |e: std::io::Error| {
             Failure::new(Exit::Permission, format!("control socket '{}': {e}", path.display()))
@@ -144,7 +149,7 @@ impl Control {
                         // A client that hangs up early has only itself to blame.
                         Ok(client) => {
                             let _ =
-                                answer(client, || Status::of(&mount, &stack, &device, &transport));
+                                answer(client, || Status::of(&mount, &session, &stack, &device));
                         }
                         // No descriptor left: one may come back.
                         Err(_) => std::thread::sleep(PATIENCE),

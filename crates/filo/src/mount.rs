@@ -176,7 +176,7 @@ impl Served {
         } else {
             None
         };
-        let session = Session::start(mount.clone(), &mountpoint, &options.fuse)?;
+        let session = Session::start(mount, &mountpoint, &options.fuse)?;
         // Dropping the session on an error from here on unmounts.
         if !given {
             filofs_server::launch::hide(&mountpoint);
@@ -189,7 +189,8 @@ impl Served {
         let guardian = (options.auto_unmount && !given)
             .then(|| Guardian::start(&mountpoint, &device))
             .transpose()?;
-        let control = Control::serve(mount, shown, device, session.transport().to_owned())?;
+        let session = Arc::new(session);
+        let control = Control::serve(&session, shown, device)?;
         if !given {
             rustix::fs::statfs(&mountpoint).map_err(|e| {
                 let at = mountpoint.display();
@@ -199,7 +200,7 @@ impl Served {
                 )
             })?;
         }
-        Ok(Served { session: Arc::new(session), _control: control, _guardian: guardian })
+        Ok(Served { session, _control: control, _guardian: guardian })
     }
 
     /// Serves until somebody unmounts it or a signal comes.

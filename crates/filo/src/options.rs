@@ -2,7 +2,7 @@
 
 use crate::exit::Failure;
 use filofs::nearest;
-use filofs_front::fuse::{FuseOptions, Transport};
+use filofs_front::fuse::{FuseOptions, Passthrough, Transport};
 use std::time::Duration;
 
 /// The options of one mount. Names and meanings are those of mount(8), mount.fuse3(8) and
@@ -57,6 +57,10 @@ pub(crate) const HELP: &[(&str, &str)] = &[
     ("kernel_cache", "file data stays cached from one open to the next"),
     ("auto_cache", "the same while size and time of change stay what they were"),
     ("direct_io", "reads and writes go to the stack each time"),
+    (
+        "passthrough=auto|on|off",
+        "the kernel reads and writes files of the base by itself where it can (default: auto)",
+    ),
     ("max_read=N", "the longest read in bytes"),
     (
         "transport=auto|ring|classic",
@@ -166,6 +170,17 @@ impl MountOptions {
             "kernel_cache" => fuse.kernel_cache = true,
             "auto_cache" => fuse.auto_cache = true,
             "direct_io" => fuse.direct_io = true,
+            "passthrough" => {
+                fuse.passthrough = match value {
+                    None | Some("on") => Passthrough::On,
+                    Some("auto") => Passthrough::Auto,
+                    Some("off") => Passthrough::Off,
+                    Some(other) => {
+                        let text = format!("-o passthrough: '{other}' is not auto, on or off");
+                        return Err(Failure::usage(text));
+                    }
+                }
+            }
             "fsname" => text(key, value)?.clone_into(&mut fuse.fsname),
             "subtype" => text(key, value)?.clone_into(&mut fuse.subtype),
             "config" => self.config = Some(text(key, value)?.to_owned()),
@@ -211,6 +226,7 @@ const KNOWN: &[&str] = &[
     "kernel_cache",
     "auto_cache",
     "direct_io",
+    "passthrough",
     "fsname",
     "subtype",
     "config",
@@ -352,8 +368,12 @@ mod tests {
     fn every_known_key_is_one() {
         for key in KNOWN {
             let mut options = MountOptions::default();
-            let value = if *key == "transport" { "ring" } else { "1" };
-            assert!(options.set(key, Some(value)).unwrap(), "{key}");
+            let value = match *key {
+                "transport" => Some("ring"),
+                "passthrough" => None,
+                _ => Some("1"),
+            };
+            assert!(options.set(key, value).unwrap(), "{key}");
         }
     }
 }

@@ -88,6 +88,7 @@ impl FileSystem for Dir {
             locks: self.host.keeps_locks,
             exportable: self.host.handles,
             checks: true,
+            backing: host::backed(&self.sync),
             ..Profile::default()
         }
     }

@@ -431,8 +431,9 @@ fn opened(inode: &Inode) -> Opened {
         Ok(folder) => Opened {
             state: Some(Arc::new(Horizon::of(&shared(&folder.entries)))),
             flags: OpenedFlags::KEEP_CACHE | OpenedFlags::CACHE_DIR,
+            ..Opened::default()
         },
-        Err(_) => Opened { state: None, flags: OpenedFlags::KEEP_CACHE },
+        Err(_) => Opened { flags: OpenedFlags::KEEP_CACHE, ..Opened::default() },
     }
 }
 

@@ -40,6 +40,8 @@
 //! | `dispatch` | each message: what it is, and that it is answered |
 //! | `ask`, `arguments` | each opcode to its operation |
 //! | `answer` | the way back of one request |
+//! | `backing` | files that the kernel reads and writes by itself |
+//! | `registrar` | how such a file is made known to it |
 //! | `face` | how nodes and attributes look on the wire |
 //! | `listing`, `habits` | directory buffers, and who looks at what is listed |
 //! | `caller` | the caller's groups |
@@ -56,6 +58,7 @@
 mod answer;
 mod arguments;
 mod ask;
+mod backing;
 mod backlog;
 mod buffer;
 mod caller;
@@ -81,6 +84,7 @@ mod lockers;
 mod mountpoint;
 mod options;
 mod pulse;
+mod registrar;
 mod releases;
 mod ring;
 mod session;
@@ -94,5 +98,5 @@ pub use extension::Arguments;
 pub use given::take_descriptor;
 pub use life::ServeState;
 pub use mountpoint::unmount;
-pub use options::{FuseOptions, Transport};
+pub use options::{FuseOptions, Passthrough, Transport};
 pub use session::{Report, Session};

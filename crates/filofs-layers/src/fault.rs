@@ -3,7 +3,7 @@
 mod plan;
 
 use filofs::{
-    Call, Context, Definition, Errno, FileSystem, Layer, Next, Node, Op, Open, Result, Role,
+    Call, Context, Definition, Errno, FileSystem, Layer, Next, Node, OpSet, Open, Result, Role,
     ShortSource, Source, Visit, WriteFlags, layer,
 };
 pub use plan::{Harm, Plan};
@@ -30,11 +30,8 @@ impl Fault {
     }
 
     /// Counts one call and harms it if it is its turn. Answers how many bytes it may write.
-    fn strike(&self, cx: &Context<'_>, op: Op) -> Result<usize> {
+    fn strike(&self, cx: &Context<'_>) -> Result<usize> {
         let Plan { nth, times, harm, .. } = self.plan;
-        if self.plan.op.is_some_and(|only| only != op) {
-            return Ok(usize::MAX);
-        }
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         if nth == 0 || call < nth || (times != 0 && call - nth >= times) {
             return Ok(usize::MAX);
@@ -53,8 +50,12 @@ impl Layer for Fault {
         "fault"
     }
 
-    fn enter<'c>(&self, _: Next<'_>, call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
-        self.strike(cx, call.op)?;
+    fn only(&self) -> OpSet {
+        self.plan.op.map_or(OpSet::ALL, |op| OpSet::NONE.with(op))
+    }
+
+    fn enter<'c>(&self, _: Next<'_>, _: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
+        self.strike(cx)?;
         Ok(Visit::of(cx))
     }
 
@@ -68,7 +69,7 @@ impl Layer for Fault {
         data: &mut dyn Source,
         flags: WriteFlags,
     ) -> Result<usize> {
-        let most = self.strike(cx, Op::Write)?;
+        let most = self.strike(cx)?;
         next.write(cx, node, open, offset, &mut ShortSource::new(data, most), flags)
     }
 }

@@ -7,6 +7,7 @@ pub mod fault;
 pub mod null;
 pub mod readonly;
 pub mod trace;
+mod words;
 
 /// Every layer there is, by name. A new layer is its file and its line here.
 pub const LAYERS: &[&Definition] =

@@ -6,7 +6,7 @@
 
 use filofs::{
     Access, Attr, Call, Context, Definition, Effect, Errno, FileSystem, Ioctl, Layer, Next, Node,
-    Open, OpenHow, Opened, Profile, Result, Role, SetAttr, Sink, Visit, layer,
+    Op, OpSet, Open, OpenHow, Opened, Profile, Result, Role, SetAttr, Sink, Visit, layer,
 };
 
 /// Refuses every change with EROFS.
@@ -23,10 +23,15 @@ impl Layer for ReadOnly {
         Profile { read_only: true, ..below }
     }
 
+    /// What changes nothing passes by itself.
+    fn only(&self) -> OpSet {
+        let harmless = |op: &Op| matches!(op.effect(), Effect::Look | Effect::Own);
+        Op::ALL.iter().filter(|op| !harmless(op)).fold(OpSet::NONE, |set, op| set.with(*op))
+    }
+
     /// What exists answers EEXIST to whoever would make it, as without the layer (B10).
     fn enter<'c>(&self, next: Next<'_>, call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
         match (call.op.effect(), call.nodes().last(), call.names().last()) {
-            (Effect::Look | Effect::Own, ..) => Ok(Visit::of(cx)),
             (Effect::Make, Some(dir), Some(name)) if next.lookup(cx, dir, name).is_ok() => {
                 Err(Errno::EEXIST)
             }

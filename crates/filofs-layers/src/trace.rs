@@ -1,8 +1,9 @@
 //! `trace`: a line for each operation: who, what, with which answer, how long.
 
+use crate::words::operations;
 use filofs::{
-    Call, Context, Definition, Layer, Next, OptionHelp, Outcome, Result, Role, SetupError, Uid,
-    Visit, layer, locked,
+    Call, Context, Definition, Layer, Next, OpSet, OptionHelp, Outcome, Result, Role, SetupError,
+    Uid, Visit, layer, locked,
 };
 use std::io::Write;
 use std::sync::Mutex;
@@ -13,12 +14,18 @@ pub struct Trace {
     out: Mutex<Box<dyn Write + Send>>,
     began: Instant,
     slow: Duration,
+    only: OpSet,
 }
 
 impl Trace {
     /// To that writer, operations that took at least `slow`.
     pub fn new(out: Box<dyn Write + Send>, slow: Duration) -> Trace {
-        Trace { out: Mutex::new(out), began: Instant::now(), slow }
+        Trace { out: Mutex::new(out), began: Instant::now(), slow, only: OpSet::ALL }
+    }
+
+    /// The same, of these operations alone.
+    pub fn of(self, only: OpSet) -> Trace {
+        Trace { only, ..self }
     }
 
     fn clock(&self) -> u64 {
@@ -30,6 +37,10 @@ impl Trace {
 impl Layer for Trace {
     fn name(&self) -> &'static str {
         "trace"
+    }
+
+    fn only(&self) -> OpSet {
+        self.only
     }
 
     fn enter<'c>(&self, _: Next<'_>, _: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
@@ -67,6 +78,12 @@ pub const DEFINITION: Definition = Definition {
     is_command: false,
     options: &[
         OptionHelp { key: "file", value: "PATH", help: "append to this file (default: stderr)" },
+        OptionHelp {
+            key: "ops",
+            value: "NAME+..",
+            help: "only these operations (default: all; read and write cost passthrough)",
+        },
+        OptionHelp { key: "except", value: "NAME+..", help: "all operations but these" },
         OptionHelp { key: "slow_ms", value: "N", help: "only operations that took at least N ms" },
     ],
     role: Role::Layer(|options| {
@@ -78,6 +95,10 @@ pub const DEFINITION: Definition = Definition {
             }
         };
         let slow = Duration::from_millis(options.number("slow_ms")?.unwrap_or(0));
-        Ok(Box::new(Trace::new(out, slow)))
+        let list =
+            |words: Option<String>, key| words.map(|list| operations(key, &list)).transpose();
+        let only = list(options.value("ops")?, "ops")?.unwrap_or(OpSet::ALL);
+        let except = list(options.value("except")?, "except")?.unwrap_or(OpSet::NONE);
+        Ok(Box::new(Trace::new(out, slow).of(only.but(except))))
     }),
 };

@@ -9,7 +9,8 @@ use proc_macro::{Delimiter, TokenStream, TokenTree};
 /// Put this on `impl Layer for X`. It adds `Layer::intercepts`, derived from the methods present.
 ///
 /// An `enter` or `leave` hook means every operation; a method with the name of an operation means
-/// that operation; `name`, `describe`, `profile` and `attach` mean nothing.
+/// that operation; `name`, `describe`, `profile` and `attach` mean nothing. Of all these, `only`
+/// leaves those that the layer takes part in as it is set up.
 #[proc_macro_attribute]
 pub fn layer(_attr: TokenStream, item: TokenStream) -> TokenStream {
     let mut tokens: Vec<TokenTree> = item.into_iter().collect();
@@ -22,7 +23,8 @@ pub fn layer(_attr: TokenStream, item: TokenStream) -> TokenStream {
     let mut inside = body.stream();
     let set: String = methods(inside.clone()).iter().map(|m| with(m)).collect();
     let method = format!(
-        "#[doc(hidden)] fn intercepts(&self) -> ::filofs::OpSet {{ ::filofs::OpSet::NONE{set} }}"
+        "#[doc(hidden)] fn intercepts(&self) -> ::filofs::OpSet {{ \
+         ::filofs::OpSet::NONE{set}.and(::filofs::Layer::only(self)) }}"
     );
     match method.parse::<TokenStream>() {
         Ok(method) => inside.extend(method),
@@ -57,7 +59,7 @@ fn methods(body: TokenStream) -> Vec<String> {
 fn with(method: &str) -> String {
     match method {
         "enter" | "leave" => ".with_all()".into(),
-        "name" | "describe" | "attach" | "profile" => String::new(),
+        "name" | "describe" | "attach" | "profile" | "only" => String::new(),
         op => format!(".with(::filofs::Op::{})", camel(op)),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{Attr, Cookie, DirOffset, Generation, Kind, Name, OpenedFlags};
 use std::any::Any;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,11 +52,36 @@ pub struct Opened {
     pub state: Option<State>,
     /// How the file may be cached.
     pub flags: OpenedFlags,
+    /// Where the data is, if a front end may go there by itself ([`Profile::backing`]).
+    ///
+    /// [`Profile::backing`]: crate::Profile::backing
+    pub backing: Option<Backing>,
 }
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.flags)
+    }
+}
+
+/// A regular file of the host whose data *are* the data of an open file, all of them and at the
+/// same offsets: whoever reads, writes or maps the one has done it to the other.
+///
+/// Better one that was not opened for writing: that keeps the host from executing the file for as
+/// long as somebody holds it, so front ends let go of it with the last open.
+#[derive(Clone, Debug)]
+pub struct Backing {
+    /// A descriptor of it.
+    pub file: Arc<OwnedFd>,
+    /// Its permission bits at the time, set-id bits included.
+    pub mode: u32,
+    /// Its size in bytes at the time.
+    pub size: u64,
+}
+
+impl AsFd for Backing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

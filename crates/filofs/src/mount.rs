@@ -2,7 +2,7 @@
 
 use crate::{
     Context, Cookie, Counters, Entry, Errno, FileSystem, Identity, Kind, Node, Nodes, Op, Opens,
-    ReleaseHow, Result, Stack, Statfs, SyncMode, UnmountFlags, Upward, locked,
+    ReleaseHow, Result, Slot, Stack, Statfs, SyncMode, UnmountFlags, Upward, locked,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -43,7 +43,8 @@ impl Mount {
     pub fn new(stack: Stack, mut identity: Identity) -> Result<Mount> {
         let cx = Context::internal();
         let root_entry = stack.root(&cx)?;
-        let nodes = Nodes::new(stack.slots());
+        let slots = stack.slots() + 1;
+        let nodes = Nodes::new(slots);
         let root = nodes.adopt(&root_entry)?;
         let numbers = Mutex::new(stack.statfs(&cx, &root).unwrap_or_default());
         identity.number();
@@ -54,7 +55,7 @@ impl Mount {
             root_entry,
             numbers,
             nodes,
-            opens: Opens::new(stack.slots()),
+            opens: Opens::new(slots),
             counters: Counters::default(),
             stack,
         })
@@ -96,6 +97,11 @@ impl Mount {
     /// What is mounted.
     pub fn stack(&self) -> &Stack {
         &self.stack
+    }
+
+    /// The front end's place on nodes and opens, beside those of the layers.
+    pub fn slot(&self) -> Slot {
+        Slot(self.stack.slots())
     }
 
     /// The root: no question to the file system (A67).

@@ -26,7 +26,7 @@ impl Open {
     }
 
     fn make(id: OpenId, node: &Node, flags: OpenFlags, opened: Opened, slots: usize) -> Open {
-        let Opened { state, flags: answer } = opened;
+        let Opened { state, flags: answer, backing: _ } = opened;
         Open(Arc::new(Inner {
             id,
             node: node.clone(),

@@ -141,9 +141,18 @@ macro_rules! operations {
             /// and the layer's place on nodes and opens.
             fn attach(&self, _lower: Lower, _slot: Slot) {}
 
+            /// Of the operations that its code takes part in, those that it takes part in as it is
+            /// set up: the stack skips it for the others. All of them, unless it says otherwise.
+            ///
+            /// A layer that takes part in `read` or `write` sees all data, and so costs the
+            /// stack the short way to it ([`Stack::passes_data`]).
+            fn only(&self) -> OpSet {
+                OpSet::ALL
+            }
+
             /// Which operations it takes part in. Written by [`crate::layer`], not by hand.
             #[doc(hidden)]
-            fn intercepts(&self) -> $crate::OpSet;
+            fn intercepts(&self) -> OpSet;
 
             /// Before each operation that has no method of its own in this layer. Answers the
             /// context to go down with, or an errno that ends the operation here (then `leave`

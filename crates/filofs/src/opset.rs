@@ -12,6 +12,8 @@ const _: () = assert!(Op::ALL.len() <= 64, "an OpSet has 64 bits");
 impl OpSet {
     /// The empty set.
     pub const NONE: OpSet = OpSet(0);
+    /// Every operation there is.
+    pub const ALL: OpSet = OpSet::NONE.with_all();
 
     /// Those that open a regular file, or concern one that is open.
     pub const OF_OPENS: OpSet = OpSet::NONE
@@ -40,6 +42,16 @@ impl OpSet {
     /// Every operation there is.
     pub const fn with_all(self) -> OpSet {
         OpSet(u64::MAX >> (64 - Op::ALL.len()))
+    }
+
+    /// What is in both.
+    pub const fn and(self, other: OpSet) -> OpSet {
+        OpSet(self.0 & other.0)
+    }
+
+    /// What is in this one alone.
+    pub const fn but(self, other: OpSet) -> OpSet {
+        OpSet(self.0 & !other.0)
     }
 
     /// Whether that one is in it.

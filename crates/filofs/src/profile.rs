@@ -31,6 +31,23 @@ pub struct Profile {
     /// then map users and groups (idmapped mounts), for which Linux gives up telling who asks:
     /// the others come from [`crate::Uid::UNKNOWN`].
     pub idmapped: bool,
+    /// Whether its opens tell where the data is ([`Opened::backing`](crate::Opened::backing)), so
+    /// that a front end need not ask for it.
+    pub backing: Backed,
+}
+
+/// Where the data of a file system's files is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Backed {
+    /// Nowhere but in the file system's answers.
+    #[default]
+    No,
+    /// In files of the host.
+    ByFiles,
+    /// In files that may lie on a file system of the host which itself stands on another one
+    /// (overlayfs, FUSE). Linux allows two such steps, so that then nothing more can be stacked
+    /// upon the mount.
+    ByStackedFiles,
 }
 
 impl Default for Profile {
@@ -44,6 +61,7 @@ impl Default for Profile {
             stateless: false,
             exportable: false,
             idmapped: false,
+            backing: Backed::No,
         }
     }
 }

@@ -72,6 +72,16 @@ impl Stack {
         ops.fold(OpSet::NONE, |set, op| set.with(*op))
     }
 
+    /// Whether data passes all layers untouched, so that whoever reads and writes the file in
+    /// which the base keeps it ([`Opened::backing`](crate::Opened::backing)) does what the stack
+    /// would have done. Layers that take part in other operations on data (fallocate, truncation)
+    /// are asked in any case. Where nothing can be changed nothing is written, and who refuses
+    /// writes is not in the way of reads.
+    pub fn passes_data(&self) -> bool {
+        let taken = self.intercepted();
+        !taken.has(Op::Read) && (!taken.has(Op::Write) || self.profile().read_only)
+    }
+
     pub(crate) fn top(&self) -> Next<'_> {
         Next { stack: &self.0, position: 0 }
     }

@@ -8,7 +8,7 @@ use conformance::{Abilities, Subject};
 use filofs::{FileSystem, Identity, Layer, Mount, Result, Stack};
 use filofs_bases::dir::{Dir, DirOptions};
 use filofs_bases::mem::{Mem, Settings};
-use filofs_front::fuse::{FuseOptions, Session, Transport};
+use filofs_front::fuse::{FuseOptions, Passthrough, Session, Transport};
 use filofs_front::local::Local;
 use filofs_layers::null::Null;
 use filofs_layers::readonly::ReadOnly;
@@ -57,6 +57,15 @@ pub(crate) enum Front {
     Fuse,
     /// Mounted, requests come over io_uring.
     Ring,
+    /// Mounted, and all data comes to us.
+    FuseAsked,
+}
+
+impl Front {
+    /// Whether a kernel is above.
+    pub(crate) fn is_mounted(self) -> bool {
+        self != Front::Local
+    }
 }
 
 /// A stack in use. Everything it needed is gone when it is dropped.
@@ -116,13 +125,14 @@ impl Mounted {
         let mut mounted = Mounted { local: None, session: None, point: None, below, base, small };
         match front {
             Front::Local => mounted.local = Some(Local::over_stack(stack)?),
-            Front::Fuse => mounted.mount(stack, Transport::Classic),
-            Front::Ring => mounted.mount(stack, Transport::Ring),
+            Front::Fuse => mounted.mount(stack, Transport::Classic, Passthrough::Auto),
+            Front::Ring => mounted.mount(stack, Transport::Ring, Passthrough::Auto),
+            Front::FuseAsked => mounted.mount(stack, Transport::Classic, Passthrough::Off),
         }
         Ok(mounted)
     }
 
-    fn mount(&mut self, stack: Stack, transport: Transport) {
+    fn mount(&mut self, stack: Stack, transport: Transport, passthrough: Passthrough) {
         let point = TempDir::new();
         let shown = point.path().display().to_string();
         let identity = Identity::new(&stack.describe(), "filo", &shown).unwrap();
@@ -132,6 +142,7 @@ impl Mounted {
             nosuid: false,
             nodev: false,
             transport,
+            passthrough,
             ..FuseOptions::default()
         };
         let session = Session::start(mount, point.path(), &options).unwrap();
@@ -280,7 +291,7 @@ fn traced() -> Box<dyn std::io::Write + Send> {
 pub(crate) fn possible(front: Front) -> bool {
     let lack = if !may_become_users() {
         "root"
-    } else if front != Front::Local && !Path::new("/dev/fuse").exists() {
+    } else if front.is_mounted() && !Path::new("/dev/fuse").exists() {
         "/dev/fuse"
     } else if front == Front::Ring && !ring_offered() {
         "FUSE over io_uring (/sys/module/fuse/parameters/enable_uring)"

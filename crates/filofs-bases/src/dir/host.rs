@@ -9,7 +9,9 @@ use super::rights::Rights;
 use super::sys::{self, HostHandle};
 use super::up;
 use super::watch::Watch;
-use filofs::{Attr, Device, Entry, Errno, Generation, Gid, Kind, Name, Result, Time, Uid, locked};
+use filofs::{
+    Attr, Backed, Device, Entry, Errno, Generation, Gid, Kind, Name, Result, Time, Uid, locked,
+};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp,
@@ -463,6 +465,20 @@ pub(super) fn open_name(dir: impl AsFd, name: Name<'_>, flags: OFlags) -> Result
 pub(super) fn is_beside(stat: &Statx) -> bool {
     stat.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
         && !stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+}
+
+/// In what files of the host the data below a directory is, for those who would read them
+/// directly.
+pub(super) fn backed(dir: &OwnedFd) -> Backed {
+    // Numbers of linux/magic.h: overlayfs, FUSE, ecryptfs.
+    const STACKED: [u64; 3] = [0x794c_7630, 0x6573_5546, 0xf15f];
+    match rustix::fs::fstatfs(dir) {
+        Ok(found) if STACKED.contains(&(found.f_type as u64 & 0xffff_ffff)) => {
+            Backed::ByStackedFiles
+        }
+        Ok(_) => Backed::ByFiles,
+        Err(_) => Backed::No,
+    }
 }
 
 /// `self/fd/N`, to be followed from /proc: the one way to a file itself for calls that take no

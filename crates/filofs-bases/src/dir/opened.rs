@@ -7,8 +7,9 @@ use super::inode::{Identity, Inode};
 use super::listing::Listing;
 use super::{Dir, inode, sys, up};
 use filofs::{
-    Access, Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Name, Node, Open, OpenFlags,
-    OpenHow, Opened, OpenedFlags, ReleaseHow, Result, Seek, Sink, Source, WriteFlags, permission,
+    Access, Backing, Context, CopyHow, Errno, FallocateFlags, Kind, LockOwner, Name, Node, Open,
+    OpenFlags, OpenHow, Opened, OpenedFlags, ReleaseHow, Result, Seek, Sink, Source, WriteFlags,
+    permission,
 };
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{OFlags, SeekFrom, Statx};
@@ -57,7 +58,12 @@ impl HostOpen {
             let has_errors = self.flags.changes() && !inode.local;
             flags.set(OpenedFlags::NO_FLUSH, !host.keeps_locks && !has_errors);
         }
-        Opened { state: Some(Arc::new(self)), flags }
+        let backing = (inode.identity.kind == Kind::Regular).then(|| Backing {
+            file: self.fd.clone(),
+            mode: u32::from(stat.stx_mode) & 0o7777,
+            size: stat.stx_size,
+        });
+        Opened { state: Some(Arc::new(self)), flags, backing }
     }
 }
 

@@ -11,9 +11,9 @@ use super::ledger::Ledger;
 use super::listing::{AFTER_DOT, AFTER_DOTS, Listing, take_back};
 use crate::nouns::{decode_device, decode_lock, decode_setattr, encode_lock};
 use filofs::{
-    ACL_ACCESS, Access, Context, CopyHow, Created, DirOffset, Entry, Errno, FallocateFlags,
-    FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name, Node, Open, OpenFlags,
-    OpenHow, Opened, PollEvents, ReleaseHow, RenameFlags, Result, Seek, Sink, SliceSink,
+    ACL_ACCESS, Access, Backing, Context, CopyHow, Created, DirOffset, Entry, Errno,
+    FallocateFlags, FileSystem, Ioctl, Kind, Lock, LockKind, LockOwner, MakeHow, Name, Node, Open,
+    OpenFlags, OpenHow, Opened, PollEvents, ReleaseHow, RenameFlags, Result, Seek, Sink, SliceSink,
     SliceSource, SyncMode, WriteFlags, XattrFlags,
 };
 use filofs_wire::abi;
@@ -41,20 +41,20 @@ impl Ask<'_> {
                 let with = arg.getattr_flags.contains(abi::GetattrFlags::OPEN_ID);
                 let (node, open) = self.node_and_open(with, arg.open_id)?;
                 let attr = mount.getattr(cx, &node, open.as_ref())?;
-                answer.plain(&reply::attr(unique, ledger.face.attr(node.kind(), &attr)?));
+                answer.plain(&reply::attr(unique, ledger.attr(&node, &attr)?));
             }
             Operation::Statx { arg } => {
                 let with = arg.getattr_flags.contains(abi::GetattrFlags::OPEN_ID);
                 let (node, open) = self.node_and_open(with, arg.open_id)?;
                 let attr = mount.getattr(cx, &node, open.as_ref())?;
-                answer.plain(&reply::statx(unique, ledger.face.statx(node.kind(), &attr)?));
+                answer.plain(&reply::statx(unique, ledger.statx(&node, &attr)?));
             }
             Operation::Setattr { arg } => {
                 let with = arg.valid.contains(abi::SetattrValid::OPEN_ID);
                 let (node, open) = self.node_and_open(with, arg.open_id)?;
                 let attr =
                     mount.setattr(cx, &node, open.as_ref(), &decode_setattr(node.kind(), &arg))?;
-                answer.plain(&reply::attr(unique, ledger.face.attr(node.kind(), &attr)?));
+                answer.plain(&reply::attr(unique, ledger.attr(&node, &attr)?));
             }
             Operation::Readlink => {
                 let node = self.node()?;
@@ -162,8 +162,12 @@ impl Ask<'_> {
             }
             Operation::Release { arg } | Operation::Releasedir { arg } => {
                 let _release = ledger.releases.begin();
-                ledger.opened(arg.open_id, nodeid)?;
-                let open = ledger.close(arg.open_id)?;
+                let open = ledger.opened(arg.open_id, nodeid)?;
+                if ledger.backings.asks(&open) {
+                    let attr = mount.getattr(cx, open.node(), Some(&open));
+                    ledger.backings.learn(attr.map_or(0, |attr| attr.size));
+                }
+                ledger.close(arg.open_id)?;
                 for owner in ledger.lockers.take(open.id()) {
                     // Of an open file description, whose locks go only now. The bases know no
                     // other word for it than this one.
@@ -173,6 +177,8 @@ impl Ask<'_> {
                 let owner = unlock.then_some(LockOwner(arg.lock_owner));
                 mount.release(cx, open.node(), &open, ReleaseHow { owner })?;
                 answer.empty();
+                drop(open);
+                ledger.backings.sweep(answer.outlet());
             }
             Operation::Flush { arg } if arg.open_id == Ledger::STATELESS && self.stateless() => {
                 return Err(Errno::MISSING); // and never ask again
@@ -359,8 +365,8 @@ impl Ask<'_> {
 
     /// Answers with a node.
     pub(super) fn told(&self, node: &Node, entry: &Entry) -> Result<()> {
-        let out = self.ledger.face.entry(entry)?;
-        self.ledger.tell_again(node);
+        let out = self.ledger.entry(node, entry)?;
+        self.ledger.tell(node);
         if !self.answer.plain(&reply::entry(self.answer.unique, out)) {
             self.ledger.forget(node.cookie(), 1);
         }
@@ -406,8 +412,10 @@ impl Ask<'_> {
                 opened = ledger.mount().open(cx, &node, OpenHow { flags, kill_priv });
             }
         }
-        let open = ledger.open(cx, &node, flags, opened?)?;
-        let out = self.open_out(&open);
+        let mut opened = opened?;
+        let backing = opened.backing.take();
+        let open = ledger.open(cx, &node, flags, opened)?;
+        let out = self.open_out(&open, backing.as_ref());
         if !answer.plain(&reply::open(answer.unique, out)) {
             self.take_open_back(&open);
         }
@@ -429,16 +437,22 @@ impl Ask<'_> {
         if ledger.is_stateless(&node) {
             return self.told_with(&node, &created.entry, &created.opened);
         }
-        let open = ledger.open(cx, &node, flags, created.opened.clone())?;
-        let entry = match ledger.face.entry(&created.entry) {
+        let mut opened = created.opened.clone();
+        let backing = opened.backing.take();
+        let open = ledger.open(cx, &node, flags, opened)?;
+        let entry = match ledger.entry(&node, &created.entry) {
             Ok(entry) => entry,
             Err(errno) => {
                 self.take_open_back(&open);
                 return Err(errno);
             }
         };
-        ledger.tell_again(&node);
-        if !answer.plain(&reply::create(answer.unique, entry, self.open_out(&open))) {
+        ledger.tell(&node);
+        if !answer.plain(&reply::create(
+            answer.unique,
+            entry,
+            self.open_out(&open, backing.as_ref()),
+        )) {
             ledger.forget(node.cookie(), 1);
             self.take_open_back(&open);
         }
@@ -451,16 +465,18 @@ impl Ask<'_> {
         let entry = ledger.face.entry(entry)?;
         let open_flags = ledger.face.opened(node.kind(), opened.flags);
         let open = abi::OpenOut { open_id: Ledger::STATELESS, open_flags, backing_id: 0 };
-        ledger.tell_again(node);
+        ledger.tell(node);
         if !answer.plain(&reply::create(answer.unique, entry, open)) {
             ledger.forget(node.cookie(), 1);
         }
         Ok(())
     }
 
-    fn open_out(&self, open: &Open) -> abi::OpenOut {
-        let open_flags = self.ledger.face.opened(open.node().kind(), open.answer());
-        abi::OpenOut { open_id: open.id().0, open_flags, backing_id: 0 }
+    fn open_out(&self, open: &Open, backing: Option<&Backing>) -> abi::OpenOut {
+        let said = self.ledger.face.opened(open.node().kind(), open.answer());
+        let (open_flags, backing_id) =
+            self.ledger.backings.opened(self.answer.outlet(), open, said, backing);
+        abi::OpenOut { open_id: open.id().0, open_flags, backing_id }
     }
 
     /// Nobody got to know of the open.

@@ -1,5 +1,6 @@
 //! `Device`: the descriptor through which requests come and answers go.
 
+use super::registrar::{self, Whose};
 use super::terms::Terms;
 use filofs_wire::notify;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,6 +21,15 @@ pub(super) trait Outlet: Sync {
     /// Tells the kernel that what it knows of a node's attributes is out of date. Only attributes:
     /// that waits for nobody, so it may come from whoever serves a request.
     fn doubt(&self, _nodeid: u64) {}
+
+    /// Has the kernel read and write that file by itself, under the id that is answered. Errors
+    /// as [`registrar::register`] has them.
+    fn register(&self, _file: BorrowedFd<'_>, _whose: Whose) -> Result<i32, Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// Takes such an id back. Opens that have it keep the file.
+    fn unregister(&self, _id: i32) {}
 }
 
 /// A FUSE device, or a socket that stands for one.
@@ -149,6 +159,14 @@ impl Outlet for Device {
     fn doubt(&self, nodeid: u64) {
         // ENOENT is a node that the kernel has dropped meanwhile.
         let _ = self.notify(notify::inval_inode(nodeid, -1, 0).parts());
+    }
+
+    fn register(&self, file: BorrowedFd<'_>, whose: Whose) -> Result<i32, Errno> {
+        registrar::register(self.fd.as_fd(), file, whose)
+    }
+
+    fn unregister(&self, id: i32) {
+        registrar::unregister(self.fd.as_fd(), id);
     }
 
     fn send(&self, head: &[u8], data: &[u8]) -> bool {

@@ -87,12 +87,14 @@ impl Dispatch {
             }
             Operation::Forget { arg } => {
                 self.ledger.forget(self.ledger.face.cookie(request.header.nodeid), arg.nlookup);
+                self.ledger.backings.sweep(outlet);
                 return;
             }
             Operation::BatchForget { nodes } => {
                 for one in nodes.iter() {
                     self.ledger.forget(self.ledger.face.cookie(one.nodeid), one.nlookup);
                 }
+                self.ledger.backings.sweep(outlet);
                 return;
             }
             // Nothing was asked for.

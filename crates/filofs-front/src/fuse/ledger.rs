@@ -1,5 +1,6 @@
 //! `Ledger`: everything a successor process would have to know.
 
+use super::backing::Backings;
 use super::face::Face;
 use super::flight::Flights;
 use super::habits::Habits;
@@ -7,9 +8,10 @@ use super::lockers::Lockers;
 use super::releases::Releases;
 use super::terms::Terms;
 use filofs::{
-    Context, Cookie, Entry, Errno, FileSystem, Kind, Mount, Node, Open, OpenFlags, OpenId, Opened,
-    Result,
+    Attr, Context, Cookie, Entry, Errno, FileSystem, Kind, Mount, Node, Open, OpenFlags, OpenId,
+    Opened, Result,
 };
+use filofs_wire::abi;
 use std::sync::{Arc, OnceLock};
 
 /// What one connection with the kernel has promised: nodes with their lookup counts, open files,
@@ -28,6 +30,7 @@ pub(super) struct Ledger {
     pub(super) lockers: Lockers,
     pub(super) releases: Releases,
     pub(super) habits: Habits,
+    pub(super) backings: Backings,
 }
 
 impl Ledger {
@@ -37,6 +40,7 @@ impl Ledger {
     /// For a connection that so many workers serve at most.
     pub(super) fn new(mount: Arc<Mount>, face: Face, most_workers: usize) -> Ledger {
         Ledger {
+            backings: Backings::new(mount.slot()),
             mount,
             face,
             terms: OnceLock::new(),
@@ -58,6 +62,7 @@ impl Ledger {
 
     /// INIT has settled it. False if it had before.
     pub(super) fn settle(&self, terms: Terms) -> bool {
+        self.backings.allow(terms.passthrough);
         self.terms.set(terms).is_ok()
     }
 
@@ -71,7 +76,7 @@ impl Ledger {
     /// With exports the kernel asks for ids that it gave back long ago; the file system may still
     /// know them. ESTALE otherwise.
     pub(super) fn node(&self, cx: &Context<'_>, id: u64) -> Result<Node> {
-        if id == filofs_wire::abi::ROOT_ID {
+        if id == abi::ROOT_ID {
             return Ok(self.mount.root().clone());
         }
         let cookie = self.face.cookie(id);
@@ -88,17 +93,10 @@ impl Ledger {
         }
     }
 
-    /// The node of an answer for a name in `dir`, noted as told to the kernel once more. To be
-    /// taken back with [`Ledger::forget`] if the kernel does not get to know.
-    pub(super) fn tell(&self, dir: &Node, entry: &Entry) -> Result<Node> {
-        let node = self.mount.adopt(dir, entry)?;
-        self.tell_again(&node);
-        Ok(node)
-    }
-
-    /// Notes that the kernel was told of the node once more. The root is always there and is not
+    /// Notes that the kernel was told of the node once more. To be taken back with
+    /// [`Ledger::forget`] if the kernel does not get to know. The root is always there and is not
     /// counted: the kernel never gives it back.
-    pub(super) fn tell_again(&self, node: &Node) {
+    pub(super) fn tell(&self, node: &Node) {
         if !node.is(self.mount.root()) {
             self.mount.nodes().remember(node);
         }
@@ -112,6 +110,33 @@ impl Ledger {
         if !self.mount.forget(cookie, count) {
             log::warn!("the kernel gives node {cookie} back {count} times, more often than it had");
         }
+    }
+
+    /// What the kernel is told of a node whose name it asked for.
+    pub(super) fn entry(&self, node: &Node, entry: &Entry) -> Result<abi::EntryOut> {
+        let mut out = self.face.entry(entry)?;
+        if self.backings.doubts(node, &entry.attr) {
+            (out.attr_valid, out.attr_valid_nsec) = (0, 0);
+        }
+        Ok(out)
+    }
+
+    /// What the kernel is told of a node's attributes.
+    pub(super) fn attr(&self, node: &Node, attr: &Attr) -> Result<abi::AttrOut> {
+        let mut out = self.face.attr(node.kind(), attr)?;
+        if self.backings.doubts(node, attr) {
+            (out.attr_valid, out.attr_valid_nsec) = (0, 0);
+        }
+        Ok(out)
+    }
+
+    /// The same in statx(2)'s form.
+    pub(super) fn statx(&self, node: &Node, attr: &Attr) -> Result<abi::StatxOut> {
+        let mut out = self.face.statx(node.kind(), attr)?;
+        if self.backings.doubts(node, attr) {
+            (out.attr_valid, out.attr_valid_nsec) = (0, 0);
+        }
+        Ok(out)
     }
 
     /// An open file, noted as told to the kernel. On failure the file system is told to release.

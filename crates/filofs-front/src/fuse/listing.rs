@@ -117,8 +117,9 @@ impl DirSink for Listing<'_> {
             Out::Plus(buffer) => {
                 // An entry that cannot be told is listed by its name alone, and looked up later.
                 let told = entry.entry.and_then(|entry| {
-                    let out = self.ledger.face.entry(&entry).ok()?;
-                    self.ledger.tell(self.dir, &entry).ok()?;
+                    let node = self.ledger.mount().adopt(self.dir, &entry).ok()?;
+                    let out = self.ledger.entry(&node, &entry).ok()?;
+                    self.ledger.tell(&node);
                     Some(out)
                 });
                 let is_dir = kind == u32::from(Kind::Directory.dirent_type());

@@ -62,6 +62,8 @@ pub struct FuseOptions {
     pub direct_io: bool,
     /// Whether the kernel keeps written data back, instead of what the file system's profile says.
     pub writeback: Option<bool>,
+    /// Whether the kernel reads and writes files of the host by itself.
+    pub passthrough: Passthrough,
     /// Most threads that serve at once; beyond it requests wait. Three quarters of them may wait
     /// for locks at once; beyond that, whoever would have to wait for one is told ENOLCK. Over a
     /// ring one for each CPU comes on top of those that may wait.
@@ -82,6 +84,20 @@ pub enum Transport {
     Ring,
     /// Reading and writing the device.
     Classic,
+}
+
+/// Whether the kernel reads, writes and maps files by itself where the file system says in which
+/// file of the host their data is and no layer has to see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Passthrough {
+    /// Where it can: it takes Linux 6.9, CAP_SYS_ADMIN in the first user namespace, and neither
+    /// `direct_io` nor `noatime` nor data that is kept back.
+    #[default]
+    Auto,
+    /// The same, with a warning where it cannot.
+    On,
+    /// Never.
+    Off,
 }
 
 impl FuseOptions {
@@ -131,6 +147,7 @@ impl Default for FuseOptions {
             auto_cache: false,
             direct_io: false,
             writeback: None,
+            passthrough: Passthrough::Auto,
             most_workers: Self::MOST_WORKERS,
             transport: Transport::Auto,
         }

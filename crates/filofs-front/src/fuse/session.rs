@@ -12,8 +12,12 @@ use super::mountpoint::Mountpoint;
 use super::ring::{Prepared, Ring};
 use super::terms::{Settled, Terms, max_message_offered, most_pages};
 use super::transport::Chosen;
-use super::{Arguments, Complaints, FuseOptions, MountError, ServeState, extension, given};
-use filofs::{Cancel, Context, Errno, FileSystem, Mount, UnmountFlags, Upward, locked};
+use super::{
+    Arguments, Complaints, FuseOptions, MountError, Passthrough, ServeState, extension, given,
+};
+use filofs::{
+    Backed, Cancel, Context, Errno, FileSystem, Mount, Profile, UnmountFlags, Upward, locked,
+};
 use filofs_wire::call;
 use filofs_wire::dialect::Dialect;
 use filofs_wire::errno::ReplyErrno;
@@ -230,6 +234,13 @@ impl Session {
         end.unwrap_or_else(|| self.shared.count())
     }
 
+    /// How many files the kernel knows that it reads and writes by itself; `None` where all data
+    /// comes to us.
+    pub fn passthrough(&self) -> Option<usize> {
+        let backings = &self.shared.crew.dispatch.ledger.backings;
+        backings.is_on().then(|| backings.ids())
+    }
+
     /// What is mounted.
     pub fn mount(&self) -> &Arc<Mount> {
         &self.shared.mount
@@ -312,6 +323,17 @@ struct Agreed {
     ring: Option<Prepared>,
 }
 
+/// Why the kernel does not read and write by itself, for a person.
+fn why_not(profile: &Profile, terms: Terms, options: &FuseOptions) -> &'static str {
+    if profile.backing == Backed::No {
+        "the base keeps its data elsewhere, or a layer takes part in reads or writes"
+    } else if terms.writeback || options.direct_io || options.noatime {
+        "not together with data that is kept back, direct_io or noatime"
+    } else {
+        "the kernel does not offer it (Linux 6.9 does)"
+    }
+}
+
 /// Answers INIT, and what comes before it.
 fn handshake(
     device: &Device,
@@ -319,7 +341,11 @@ fn handshake(
     options: &FuseOptions,
 ) -> Result<Agreed, MountError> {
     let no = |why: String| Err(MountError::Handshake { peer: device.peer(), why });
-    let profile = dispatch.ledger.mount().profile();
+    let mount = dispatch.ledger.mount();
+    let mut profile = mount.profile();
+    if device.is_socket() || !mount.stack().passes_data() {
+        profile.backing = Backed::No;
+    }
     let mut buffer = Buffer::new(Terms::PAYLOAD_MIN);
     let mut chosen = Chosen::choose(options, device);
     loop {
@@ -365,6 +391,9 @@ fn handshake(
             Settled::Agreed(terms, out) => {
                 // Known before the answer is sent: the next request may be here at once.
                 dispatch.ledger.settle(terms);
+                if options.passthrough == Passthrough::On && !terms.passthrough {
+                    log::warn!("passthrough: not here: {}", why_not(&profile, terms, options));
+                }
                 let sent = if let Some(max_message) = terms.max_message {
                     let arguments = extension::arguments(&dispatch.ledger, max_message)
                         .map_err(|errno| MountError::FileSystem { errno })?;

@@ -1,9 +1,9 @@
 //! `Terms`: what INIT settles, computed in one place from the file system's profile, the person's
 //! options and the kernel's offer.
 
-use super::FuseOptions;
 use super::ring::Ring;
-use filofs::Profile;
+use super::{FuseOptions, Passthrough};
+use filofs::{Backed, Profile};
 use filofs_wire::abi::{
     EXTENSION_VERSION, InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION, MESSAGE_HEAD,
     MESSAGE_MIN,
@@ -25,6 +25,8 @@ pub(super) struct Terms {
     pub(super) stateless: bool,
     /// Requests are to come over a ring.
     pub(super) ring: bool,
+    /// The kernel reads and writes files by itself, where it is told of one.
+    pub(super) passthrough: bool,
     /// The longest message in bytes, in either direction, where filo's extension is spoken.
     pub(super) max_message: Option<u32>,
 }
@@ -49,6 +51,7 @@ impl Terms {
         writeback: false,
         stateless: false,
         ring: false,
+        passthrough: false,
         max_message: None,
     };
 
@@ -116,6 +119,13 @@ impl Terms {
             max_pages: payload.div_ceil(page).min(usize::from(u16::MAX)) as u16,
             ..InitOut::default()
         };
+        if flags.contains(InitFlags::PASSTHROUGH) {
+            out.max_stack_depth = match profile.backing {
+                Backed::No => 0,
+                Backed::ByFiles => 1,
+                Backed::ByStackedFiles => 2,
+            };
+        }
         out.set_init_flags(flags);
         let terms = Terms {
             dialect: if max_message.is_some() { dialect.extended() } else { dialect },
@@ -124,6 +134,7 @@ impl Terms {
             writeback: flags.contains(InitFlags::WRITEBACK_CACHE),
             stateless: flags.contains(InitFlags::NO_OPEN_SUPPORT),
             ring,
+            passthrough: flags.contains(InitFlags::PASSTHROUGH),
             max_message,
         };
         Settled::Agreed(terms, out)
@@ -157,8 +168,8 @@ pub(super) fn most_pages() -> usize {
 /// Never wanted: NO_OPENDIR_SUPPORT (what a listing shows hangs on its open), HANDLE_KILLPRIV (the
 /// first version clears set-id bits of privileged writers too; the second follows Linux), SPLICE_*
 /// (requests are read, not spliced), SECURITY_CTX (no operation takes labels), SUBMOUNTS and
-/// HAS_INODE_DAX (for virtiofs), PASSTHROUGH (not yet), REQUEST_TIMEOUT (it ends the
-/// whole mount). OVER_IO_URING where there is a ring.
+/// HAS_INODE_DAX (for virtiofs), REQUEST_TIMEOUT (it ends the whole mount). OVER_IO_URING where
+/// there is a ring.
 fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
     let writeback = options.writeback.unwrap_or(profile.owns_files) && !options.direct_io;
     // Whether what the kernel has cached can only be made stale by the kernel itself, or by
@@ -220,6 +231,12 @@ fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
     // Written data kept back makes the kernel the one who knows the size: only where nobody else
     // writes.
     flags.set(InitFlags::WRITEBACK_CACHE, writeback);
+    // Linux grants this or the one before. A read by the kernel itself would be seen by the host's
+    // access times, and direct I/O is asked for by those who want to be asked.
+    let passthrough = profile.backing != Backed::No
+        && options.passthrough != Passthrough::Off
+        && !(writeback || options.direct_io || options.noatime);
+    flags.set(InitFlags::PASSTHROUGH, passthrough);
     flags.set(InitFlags::EXPLICIT_INVAL_DATA, trusts_cache);
     flags.set(InitFlags::AUTO_INVAL_DATA, !trusts_cache);
     // The target of a link that another program may remake must be asked for each time.

@@ -81,5 +81,5 @@ fn file() -> Attr {
 }
 
 fn opened() -> Opened {
-    Opened { state: None, flags: OpenedFlags::NO_FLUSH }
+    Opened { flags: OpenedFlags::NO_FLUSH, ..Opened::default() }
 }

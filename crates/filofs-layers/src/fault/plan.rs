@@ -1,6 +1,7 @@
 //! `Plan`: which calls are harmed, and how.
 
-use filofs::{Errno, Op, OptionHelp, Options, Result, SetupError, nearest};
+use crate::words::operation;
+use filofs::{Errno, Op, OptionHelp, Options, Result, SetupError};
 use std::time::Duration;
 
 /// What befalls a call.
@@ -29,7 +30,11 @@ pub struct Plan {
 
 /// The options that [`Plan::read`] knows.
 pub(super) const OPTIONS: &[OptionHelp] = &[
-    OptionHelp { key: "op", value: "NAME", help: "count calls of this operation (default: all)" },
+    OptionHelp {
+        key: "op",
+        value: "NAME",
+        help: "count calls of this operation (default: all, which costs passthrough)",
+    },
     OptionHelp { key: "nth", value: "N", help: "the first call to harm (default: 1)" },
     OptionHelp { key: "times", value: "N", help: "how many calls (default: 1; 0: all after)" },
     OptionHelp { key: "errno", value: "NAME", help: "they fail with this errno" },
@@ -40,7 +45,7 @@ pub(super) const OPTIONS: &[OptionHelp] = &[
 impl Plan {
     /// From the options of a command line.
     pub fn read(options: &mut Options) -> Result<Plan, SetupError> {
-        let op = options.value("op")?.map(|word| operation(&word)).transpose()?;
+        let op = options.value("op")?.map(|word| operation("op", &word)).transpose()?;
         let errno = options.value("errno")?.map(|word| {
             let wrong = format!("option 'errno': '{word}' is no errno; say EIO or ENOSPC");
             Errno::from_name(&word).map(Harm::Errno).ok_or_else(|| SetupError::new(wrong))
@@ -55,12 +60,4 @@ impl Plan {
         let nth = options.number("nth")?.unwrap_or(1);
         Ok(Plan { op, nth, times: options.number("times")?.unwrap_or(1), harm })
     }
-}
-
-fn operation(word: &str) -> Result<Op, SetupError> {
-    Op::from_name(word).ok_or_else(|| {
-        let near = nearest(word, Op::ALL.iter().map(|op| op.name()));
-        let hint = near.map(|n| format!("; did you mean '{n}'?")).unwrap_or_default();
-        SetupError::new(format!("option 'op': no operation '{word}'{hint}"))
-    })
 }

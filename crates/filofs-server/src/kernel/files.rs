@@ -131,7 +131,7 @@ impl Server {
         if self.lacks(link, Opcode::Flush) {
             said |= OpenedFlags::NO_FLUSH; // Linux, too, asks such a server once
         }
-        Opened { state: Some(Arc::new(state)), flags: said }
+        Opened { state: Some(Arc::new(state)), flags: said, backing: None }
     }
 
     fn opened_without(link: &Link, remote: &Arc<Remote>, nodeid: u64, flags: OpenFlags) -> Opened {
