@@ -137,6 +137,11 @@ impl Drop for Inner {
                 && found.get().node.strong_count() == 0
             {
                 found.remove();
+                // Millions of nodes may have come and gone, and their places are memory.
+                if shard.capacity() > Table::PLACES_KEPT && shard.len() < shard.capacity() / 8 {
+                    let places = 2 * shard.len();
+                    shard.shrink_to(places);
+                }
             }
         }
     }
@@ -169,6 +174,8 @@ struct Held {
 
 impl Table {
     const SHARDS: usize = 64;
+    /// Places in a shard that are kept, however few are taken.
+    const PLACES_KEPT: usize = 1024;
 
     #[allow(clippy::indexing_slicing)] // the index is a remainder
     fn shard(&self, cookie: Cookie) -> MutexGuard<'_, Shard> {
@@ -303,6 +310,21 @@ impl Nodes {
             .sum()
     }
 
+    /// Some nodes of that kind that the client that counts holds: at most so many cookies.
+    pub fn remembered(&self, kind: Kind, most: usize) -> Vec<Cookie> {
+        let mut some = Vec::new();
+        for shard in &self.0.shards {
+            let shard = locked(shard);
+            let held = shard.values().filter_map(|record| record.held.as_ref());
+            let held = held.filter(|held| held.node.kind() == kind).map(|held| held.node.cookie());
+            some.extend(held.take(most - some.len()));
+            if some.len() == most {
+                break;
+            }
+        }
+        some
+    }
+
     /// The cookies of all that live.
     pub fn cookies(&self) -> Vec<Cookie> {
         let mut all = Vec::new();
@@ -387,6 +409,30 @@ mod tests {
         assert!(nodes.forget(Cookie(7), 1));
         assert_eq!(nodes.len(), 0);
         assert!(!nodes.forget(Cookie(7), 1), "nothing is left to give back");
+    }
+
+    #[test]
+    fn places_of_nodes_that_are_gone_are_given_back() {
+        let nodes = Nodes::new(0);
+        let many = 20 * (Table::SHARDS * Table::PLACES_KEPT) as u64;
+        let made = |cookie| nodes.adopt(&entry(cookie, 0, Kind::Regular)).unwrap();
+        let live: Vec<Node> = (1..=many).map(made).collect();
+        let places = || nodes.0.shards.iter().map(|s| locked(s).capacity()).sum::<usize>();
+        assert!(places() >= live.len());
+        drop(live);
+        assert!(places() <= 2 * Table::SHARDS * Table::PLACES_KEPT, "{}", places());
+    }
+
+    #[test]
+    fn some_of_what_a_client_holds_is_found_by_its_kind() {
+        let nodes = Nodes::new(0);
+        let made = [(7, Kind::Regular), (8, Kind::Directory), (9, Kind::Regular)];
+        let made = made.map(|(cookie, kind)| nodes.adopt(&entry(cookie, 0, kind)).unwrap());
+        assert_eq!(nodes.remembered(Kind::Regular, 9), [], "they live, but nobody counts");
+        made.iter().for_each(|node| nodes.remember(node));
+        assert_eq!(nodes.remembered(Kind::Directory, 9), [Cookie(8)]);
+        assert_eq!(nodes.remembered(Kind::Regular, 9).len(), 2);
+        assert_eq!(nodes.remembered(Kind::Regular, 1).len(), 1);
     }
 
     #[test]

@@ -166,19 +166,6 @@ impl Opens {
         Ok(open)
     }
 
-    /// One that is like this, whichever is found first.
-    pub fn find_by(&self, mut like: impl FnMut(&Open) -> bool) -> Option<Open> {
-        (0..Self::SHARDS).find_map(|number| {
-            let shard = self.shard(number);
-            shard
-                .cells
-                .iter()
-                .filter_map(|cell| cell.open.as_ref())
-                .find(|open| like(open))
-                .cloned()
-        })
-    }
-
     /// Takes all of them out.
     pub fn drain(&self) -> Vec<Open> {
         let mut all = Vec::new();
@@ -225,8 +212,6 @@ mod tests {
         let opens = Opens::new(0);
         let first = opens.insert(&node(), OpenFlags::RDWR, Opened::default()).unwrap().id();
         assert_eq!(opens.find(first).unwrap().flags(), OpenFlags::RDWR);
-        assert_eq!(opens.find_by(|open| open.flags().writes()).unwrap().id(), first);
-        assert!(opens.find_by(|open| !open.flags().writes()).is_none());
         opens.remove(first).unwrap();
         assert_eq!(opens.find(first).unwrap_err(), Errno::EBADF);
         let second = opens.insert(&node(), OpenFlags::RDONLY, Opened::default()).unwrap().id();

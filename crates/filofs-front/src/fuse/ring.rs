@@ -287,15 +287,18 @@ impl Ring {
     /// Linux (6.18) gives a new entry only requests that are made from then on. What was made
     /// before waits until some worker of the queue commits an answer, and all of them may be
     /// stuck. So the new one is sent a request that it answers at once, which Linux makes on this
-    /// CPU when it is asked for no bytes of a file's pages. It has to be a regular file, and one
-    /// that the kernel knows: an open one. (Before it was asked to be regular, the root will do.)
+    /// CPU when it is asked for no bytes of a file's pages. It has to be a regular file that the
+    /// kernel knows, and any will do; but it may just be giving one back. (Before it was asked to
+    /// be regular, the root will do.)
     fn nudge(&self, crew: &Crew) {
         /// Above all ids that the kernel gives. Even: of an odd one it takes the last bit off.
         const FIRST: u64 = 1 << 62;
+        /// So many files are tried.
+        const TRIES: usize = 16;
         let ledger = &crew.dispatch.ledger;
-        let file = ledger.mount().opens().find_by(|open| open.node().kind() == Kind::Regular);
-        let file = file.map(|open| ledger.face.swap(open.node().cookie().0));
-        for nodeid in file.into_iter().chain([ROOT_ID]) {
+        let files = ledger.mount().nodes().remembered(Kind::Regular, TRIES);
+        let files = files.into_iter().map(|cookie| ledger.face.swap(cookie.0));
+        for nodeid in files.chain([ROOT_ID]) {
             let unique = FIRST + 2 * self.nudges.fetch_add(1, SeqCst);
             if crew.device.notify(notify::retrieve(unique, nodeid, 0, 0).parts()).is_ok() {
                 return;

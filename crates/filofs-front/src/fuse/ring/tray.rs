@@ -2,8 +2,10 @@
 
 use super::super::crew::Crew;
 use super::super::device::Outlet;
+use super::super::registrar::Whose;
 use super::queue::Queue;
 use filofs::locked;
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,6 +107,14 @@ impl Outlet for Tray {
 
     fn doubt(&self, nodeid: u64) {
         self.crew.device.doubt(nodeid);
+    }
+
+    fn register(&self, file: BorrowedFd<'_>, whose: Whose) -> Result<i32, Errno> {
+        self.crew.device.register(file, whose)
+    }
+
+    fn unregister(&self, id: i32) {
+        self.crew.device.unregister(id);
     }
 }
 
