@@ -7,7 +7,7 @@ mod support;
 
 use filofs::{Identity, Mount, Op, Stack};
 use filofs_bases::dir::{Dir, DirOptions};
-use filofs_front::fuse::{FuseOptions, Session};
+use filofs_front::fuse::{FuseOptions, Passthrough, Session};
 use rustix::fs::XattrFlags;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -77,7 +77,10 @@ fn a_change_in_a_directory_costs_no_second_question() {
         return;
     }
     for (said, asks) in [(None, false), (Some(true), true)] {
-        let options = FuseOptions { default_permissions: said, ..FuseOptions::default() };
+        // With passthrough the front end looks by itself how large a new file has become.
+        let passthrough = Passthrough::Off;
+        let options =
+            FuseOptions { default_permissions: said, passthrough, ..FuseOptions::default() };
         let on = Over::new("private-count", &options);
         let line = on.place.mounted().unwrap();
         assert_eq!(line.contains("default_permissions"), asks, "{line}");
