@@ -12,6 +12,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("crates/conformance/src/os/thread.rs", "credentials of one thread, and mappings"),
     ("crates/filo/src/namespace.rs", "unshare(2), which could also unshare descriptors"),
     ("crates/filofs-bases/src/dir/sys.rs", "system calls that no safe library has"),
+    ("crates/filofs-front/src/area/memory.rs", "memory that another process shares"),
     ("crates/filofs-front/src/fuse/given.rs", "a descriptor known only by its number"),
     ("crates/filofs-front/src/fuse/registrar.rs", "ioctls of the device, and setfsuid(2)"),
     ("crates/filofs-front/tests/allocations.rs", "an allocator that counts"),

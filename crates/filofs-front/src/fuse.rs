@@ -35,6 +35,7 @@
 //! | `costs` | what each kind of request has cost lately |
 //! | `cpus` | how many there are, and which a thread may use |
 //! | `ring` | the same over io_uring: queues, entries, and their threads |
+//! | `attendants` | the threads that serve what a core puts into shared memory |
 //! | `terms` | what INIT settles, computed in one place |
 //! | `extension` | what a core that knows filo's extension is told beside it, and may ask |
 //! | `dispatch` | each message: what it is, and that it is answered |
@@ -58,6 +59,7 @@
 mod answer;
 mod arguments;
 mod ask;
+mod attendants;
 mod backing;
 mod backlog;
 mod buffer;

@@ -29,6 +29,7 @@ pub(crate) const SERVER: Definition = Definition {
             value: "UID",
             help: "unix=: the user the server must run as (default: us or root)",
         },
+        SHM,
         TRACE_MESSAGES,
         SANDBOX,
         ALLOW,
@@ -56,6 +57,7 @@ pub(crate) const EXEC: Definition = Definition {
             help: "how it is mounted: by a stand-in for fusermount3, or as /dev/fd/3 (default: \
                    auto)",
         },
+        SHM,
         TRACE_MESSAGES,
         SANDBOX,
         ALLOW,
@@ -90,6 +92,11 @@ const TRACE_MESSAGES: OptionHelp = OptionHelp {
     key: "trace_messages",
     value: "",
     help: "write every message to the log, both ways",
+};
+const SHM: OptionHelp = OptionHelp {
+    key: "shm",
+    value: "on|off",
+    help: "whether requests go by shared memory, with servers that can (default: on)",
 };
 const SANDBOX: OptionHelp = OptionHelp {
     key: "sandbox",
@@ -206,8 +213,25 @@ pub(crate) fn settings(
         }
     };
     let trace_messages = options.switch("trace_messages")?;
+    let shares_memory = match options.value("shm")?.as_deref() {
+        None | Some("on") => true,
+        Some("off") => false,
+        Some(other) => {
+            let text = format!("option 'shm': '{other}' is not on or off");
+            return Err(SetupError::new(text));
+        }
+    };
     let name = name.to_owned();
-    Ok(Settings { name, start_patience, patience, on_exit, most_deaths, trace_messages, ..default })
+    Ok(Settings {
+        name,
+        start_patience,
+        patience,
+        on_exit,
+        most_deaths,
+        trace_messages,
+        shares_memory,
+        ..default
+    })
 }
 
 /// What a program may do, from the options.

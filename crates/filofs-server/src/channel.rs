@@ -10,8 +10,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg,
-    sendmsg, socket_with, socketpair, sockopt,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    connect, recvmsg, sendmsg, socket_with, socketpair, sockopt,
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -99,9 +99,24 @@ impl Channel {
 
     /// Sends one whole message, its pieces joined, without waiting.
     pub fn send(&self, pieces: &[IoSlice<'_>]) -> Result<(), Unsent> {
+        self.send_with(pieces, None)
+    }
+
+    /// The same, and a descriptor with it.
+    pub fn send_with(
+        &self,
+        pieces: &[IoSlice<'_>],
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Unsent> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let descriptors = descriptor.as_slice();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         loop {
-            let sent = sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), flags);
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !descriptors.is_empty() {
+                control.push(SendAncillaryMessage::ScmRights(descriptors));
+            }
+            let sent = sendmsg(&self.socket, pieces, &mut control, flags);
             return match sent {
                 Ok(_) => Ok(()),
                 Err(Errno::INTR) => continue,
@@ -269,7 +284,7 @@ mod tests {
             let fds = vec![file.as_fd(); count];
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
             let mut control = SendAncillaryBuffer::new(&mut space);
-            assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(&fds)));
+            assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
             sendmsg(&a, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
         };
         let mut room = [0; 50];

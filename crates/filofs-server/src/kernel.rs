@@ -37,8 +37,10 @@ mod outbox;
 mod parking;
 mod remote;
 mod server;
+mod slots;
 mod status;
 mod told;
+mod way;
 mod whole;
 mod worker;
 
@@ -84,8 +86,10 @@ pub struct Settings {
     /// until it is there again, but told EIO. 1 to [`Settings::DEATHS_MAX`]. The first third of
     /// them are followed by a new start at once, the others by longer and longer pauses.
     pub most_deaths: u32,
-    /// Whether every message is written to the log.
+    /// Whether every message is written to the log. Then no memory is shared.
     pub trace_messages: bool,
+    /// Whether memory is shared with a server that makes use of it.
+    pub shares_memory: bool,
 }
 
 impl Settings {
@@ -103,6 +107,7 @@ impl Default for Settings {
             on_exit: OnExit::Unmount,
             most_deaths: 9,
             trace_messages: false,
+            shares_memory: true,
         }
     }
 }

@@ -118,12 +118,14 @@ fn response_request() {
 fn an_offer_in_init() {
     let mut arg = InitIn { major: 7, minor: 45, ..InitIn::default() };
     assert_eq!(arg.extension_offer(), None);
-    let offer = ExtensionOffer { version: 1, max_message: 135_168 };
+    let offer =
+        ExtensionOffer { version: 1, max_message: 135_168, area_slots: 16, area_size: 1 << 20 };
     arg.set_extension_offer(offer);
     assert_eq!(arg.extension_offer(), Some(offer));
     let expected = hex(&format!(
-        "07000000 2d000000 00000000 00000000 00000000 6f6c6966 01000000 00100200 {}",
-        "00".repeat(32)
+        "07000000 2d000000 00000000 00000000 00000000 6f6c6966 01000000 00100200 \
+         10000000 00001000 {}",
+        "00".repeat(24)
     ));
     assert_eq!(arg.as_bytes(), expected);
 }

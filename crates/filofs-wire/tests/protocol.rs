@@ -91,7 +91,7 @@ fn the_offer_is_as_described() {
     let rows = table_after("### Offer", "| offset | size | field | |");
     let unused = offset_of!(InitIn, unused);
     let offsets: Vec<usize> = rows.iter().map(|row| number(row[0])).collect();
-    assert_eq!(offsets, [unused, unused + 4, unused + 8]);
+    assert_eq!(offsets, [0, 4, 8, 12, 16].map(|at| unused + at));
     assert_eq!(number(rows[0][3]), EXTENSION_MAGIC as usize);
     assert_eq!(number(rows[1][3]), EXTENSION_VERSION as usize);
 }

@@ -4,6 +4,7 @@ use crate::{Gid, Pid, RequestId, Uid, locked};
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -106,7 +107,14 @@ static NEVER: Cancel = Cancel::new();
 #[derive(Debug)]
 pub struct Cancel {
     stop: AtomicBool,
-    sleeper: Mutex<Option<Thread>>,
+    sleeper: Mutex<Option<Sleeper>>,
+}
+
+/// Who sleeps, and how it is woken.
+#[derive(Clone, Debug)]
+enum Sleeper {
+    Parked(Thread),
+    Other(Waker),
 }
 
 impl Cancel {
@@ -115,12 +123,15 @@ impl Cancel {
         Cancel { stop: AtomicBool::new(false), sleeper: Mutex::new(None) }
     }
 
-    /// Cancels, and wakes the thread that sleeps in [`Cancel::sleep`].
+    /// Cancels, and wakes the thread that sleeps in [`Cancel::sleep`] or
+    /// [`Cancel::sleep_until_woken`].
     pub fn cancel(&self) {
         self.stop.store(true, Ordering::SeqCst);
         let sleeper = locked(&self.sleeper).clone();
-        if let Some(thread) = sleeper {
-            thread.unpark();
+        match sleeper {
+            Some(Sleeper::Parked(thread)) => thread.unpark(),
+            Some(Sleeper::Other(waker)) => waker.wake(),
+            None => {}
         }
     }
 
@@ -138,9 +149,19 @@ impl Cancel {
     /// earlier without a reason, as thread parking may: look at your condition in a loop. One
     /// thread at a time: a request is worked on by one.
     pub fn sleep(&self, at_most: Duration) {
-        *locked(&self.sleeper) = Some(std::thread::current());
+        *locked(&self.sleeper) = Some(Sleeper::Parked(std::thread::current()));
         if !self.is_cancelled() {
             std::thread::park_timeout(at_most);
+        }
+        *locked(&self.sleeper) = None;
+    }
+
+    /// The same for who sleeps in a way of its own, which `waker` ends; not at all, if it is
+    /// cancelled already.
+    pub fn sleep_until_woken(&self, waker: &Waker, sleep: impl FnOnce()) {
+        *locked(&self.sleeper) = Some(Sleeper::Other(waker.clone()));
+        if !self.is_cancelled() {
+            sleep();
         }
         *locked(&self.sleeper) = None;
     }

@@ -29,6 +29,7 @@
 //!
 //! Lock order: `roster` is taken alone, and nothing is called under it.
 
+use super::attendants::Attendants;
 use super::backlog::Backlog;
 use super::buffer::Buffer;
 use super::costs::Costs;
@@ -65,6 +66,8 @@ pub(super) struct Crew {
     ring: OnceLock<Ring>,
     /// The steward sleeps until it is woken.
     steward_sleeps: AtomicBool,
+    /// Those who serve what comes by shared memory.
+    pub(super) attendants: Option<Attendants>,
     ended: AtomicBool,
     aborted: AtomicBool,
 }
@@ -92,11 +95,19 @@ impl Crew {
     /// How long the end waits for workers that are still at something.
     const FAREWELL: Duration = Duration::from_secs(10);
 
-    pub(super) fn new(device: Device, dispatch: Dispatch, payload: usize, most: usize) -> Crew {
+    /// At most `most` threads, the attendants included.
+    pub(super) fn new(
+        device: Device,
+        dispatch: Dispatch,
+        payload: usize,
+        most: usize,
+        attendants: Option<Attendants>,
+    ) -> Crew {
+        let apart = attendants.as_ref().map_or(0, Attendants::most);
         Crew {
             device,
             dispatch,
-            most: most.max(1),
+            most: most.saturating_sub(apart).max(1),
             payload,
             roster: Mutex::default(),
             changed: Condvar::new(),
@@ -107,6 +118,7 @@ impl Crew {
             costs: Costs::default(),
             ring: OnceLock::new(),
             steward_sleeps: AtomicBool::new(false),
+            attendants,
             ended: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
         }
@@ -121,6 +133,9 @@ impl Crew {
         // First, so that the steward does not take the only place for one.
         if !self.call() {
             return Err(std::io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()));
+        }
+        if let Some(attendants) = &self.attendants {
+            attendants.call(self);
         }
         let crew = self.clone();
         let steward = thread::Builder::new().name("filo-steward".into()).spawn(move || {
@@ -152,6 +167,9 @@ impl Crew {
         }
         self.flights().interrupt_all();
         self.dispatch.calls.end();
+        if let Some(attendants) = &self.attendants {
+            attendants.end();
+        }
         let roster = locked(&self.roster);
         self.changed.notify_all();
         if let Some(steward) = &roster.steward {
@@ -396,7 +414,7 @@ impl Crew {
         }
     }
 
-    fn flights(&self) -> &Flights {
+    pub(super) fn flights(&self) -> &Flights {
         &self.dispatch.ledger.flights
     }
 
@@ -404,6 +422,9 @@ impl Crew {
     /// holds nothing that the kernel waits for.
     fn farewell(&self) {
         let until = Instant::now() + Self::FAREWELL;
+        if let Some(attendants) = &self.attendants {
+            attendants.farewell(until);
+        }
         let mut roster = locked(&self.roster);
         loop {
             let total = roster.total + self.ring().map_or(0, Ring::workers);

@@ -14,6 +14,11 @@ pub(super) trait Outlet: Sync {
     /// nobody got it: then whatever it would have given the peer must be taken back.
     fn send(&self, head: &[u8], data: &[u8]) -> bool;
 
+    /// The most data that an answer can have, in bytes, where `agreed` is what INIT says.
+    fn payload(&self, agreed: usize) -> usize {
+        agreed
+    }
+
     /// Has the peer hand over what it still holds back of a node's written data, and returns when
     /// it has come, as WRITE requests that other workers serve. EBUSY when it could not.
     fn collect(&self, nodeid: u64) -> Result<(), Errno>;
@@ -95,6 +100,25 @@ impl Device {
     /// Waits for the next message.
     pub(super) fn receive(&self, inlet: &mut [u8]) -> Arrival {
         self.arrival(rustix::io::read(&self.fd, inlet))
+    }
+
+    /// Waits for a message of a socket, and the descriptor that may come with it.
+    pub(super) fn receive_with(&self, inlet: &mut [u8]) -> (Arrival, Option<OwnedFd>) {
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+        use std::io::IoSliceMut;
+        if !self.is_socket {
+            return (self.receive(inlet), None);
+        }
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut pieces = [IoSliceMut::new(inlet)];
+        let came = recvmsg(&self.fd, &mut pieces, &mut control, RecvFlags::CMSG_CLOEXEC);
+        let arrival = self.arrival(came.map(|came| came.bytes));
+        let descriptor = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        (arrival, descriptor)
     }
 
     /// Waits for the next message of a socket, at most that long. If somebody else was quicker

@@ -122,7 +122,7 @@ impl Dispatch {
         self.ledger.flights.begin(flight, unique, caller, self.yields(&request.operation));
         let answer = Answer::new(outlet, unique, Some(flight));
         // No message is longer than was agreed on (A23).
-        let room = window.len().min(self.ledger.terms().payload);
+        let room = window.len().min(outlet.payload(self.ledger.terms().payload));
         let window = window.get_mut(..room).unwrap_or_default();
         let run = AssertUnwindSafe(|| self.run(&request, window, flight, &answer));
         if catch_unwind(run).is_err() {

@@ -40,14 +40,20 @@ impl Arguments {
 }
 
 /// The mount's arguments (A8-A42), for messages of at most `max_message` bytes; 0 for as long as
-/// the core takes. EPROTO for a root whose attributes no file has.
-pub(super) fn arguments(ledger: &Ledger, max_message: u32) -> Result<MountArguments> {
+/// the core takes; and with shared memory, or without. EPROTO for a root whose attributes no file
+/// has.
+pub(super) fn arguments(
+    ledger: &Ledger,
+    max_message: u32,
+    takes_area: bool,
+) -> Result<MountArguments> {
     let mount = ledger.mount();
     let profile = mount.profile();
     let mut flags = MountFlags::empty();
     flags.set(MountFlags::OWNS_FILES, profile.owns_files);
     flags.set(MountFlags::READ_ONLY, profile.read_only);
     flags.set(MountFlags::IDMAPPED, profile.idmapped);
+    flags.set(MountFlags::TAKES_AREA, takes_area);
     let identity = mount.identity();
     let mut arguments = MountArguments {
         flags,

@@ -1,5 +1,6 @@
 //! `Session`: one mount, from its beginning to its end.
 
+use super::attendants::Attendants;
 use super::buffer::Buffer;
 use super::crew::Crew;
 use super::device::{Arrival, Device, Outlet};
@@ -10,11 +11,12 @@ use super::herald;
 use super::ledger::Ledger;
 use super::mountpoint::Mountpoint;
 use super::ring::{Prepared, Ring};
-use super::terms::{Settled, Terms, max_message_offered, most_pages};
+use super::terms::{self, Settled, Terms, most_pages};
 use super::transport::Chosen;
 use super::{
     Arguments, Complaints, FuseOptions, MountError, Passthrough, ServeState, extension, given,
 };
+use crate::area::Area;
 use filofs::{
     Backed, Cancel, Context, Errno, FileSystem, Mount, Profile, UnmountFlags, Upward, locked,
 };
@@ -125,7 +127,7 @@ impl Session {
             mount.start(&up).map_err(|errno| MountError::FileSystem { errno })?;
             Ok(agreed)
         });
-        let Agreed { payload, mut chosen, ring } = match ready {
+        let Agreed { payload, mut chosen, ring, area } = match ready {
             Ok(agreed) => agreed,
             Err(error) => {
                 let _ = mountpoint.unmount(true);
@@ -134,7 +136,9 @@ impl Session {
             }
         };
         dispatch.life.enter(ServeState::Running);
-        let crew = Arc::new(Crew::new(device, dispatch, payload, options.most_workers));
+        let attendants = area.map(|area| Attendants::new(area, options.most_workers));
+        let crew = Crew::new(device, dispatch, payload, options.most_workers, attendants);
+        let crew = Arc::new(crew);
         let (end, ended) = (Mutex::new(None), Condvar::new());
         let transport = OnceLock::new();
         let shared = Arc::new(Shared { mount, crew, mountpoint, up, end, ended, transport });
@@ -321,6 +325,8 @@ struct Agreed {
     chosen: Chosen,
     /// All that a ring needs, if there is to be one.
     ring: Option<Prepared>,
+    /// The memory that is shared with the core, if it offers some.
+    area: Option<Area>,
 }
 
 /// Why the kernel does not read and write by itself, for a person.
@@ -349,7 +355,8 @@ fn handshake(
     let mut buffer = Buffer::new(Terms::PAYLOAD_MIN);
     let mut chosen = Chosen::choose(options, device);
     loop {
-        let len = match device.receive(buffer.inlet()) {
+        let (arrival, descriptor) = device.receive_with(buffer.inlet());
+        let len = match arrival {
             Arrival::Message(len) => len,
             Arrival::Nothing => continue,
             Arrival::End | Arrival::Aborted => {
@@ -363,7 +370,8 @@ fn handshake(
             dispatch.serve([message, &[]], window, &Flight::default(), device);
             continue;
         };
-        let offered = max_message_offered(&arg).map(|offered| device.max_message(offered));
+        let offer = terms::offered(&arg);
+        let offered = offer.map(|offer| device.max_message(offer.max_message));
         let settle = |queues| Terms::settle(&arg, &profile, options, most_pages(), queues, offered);
         let mut settled = settle(chosen.queues());
         let ring = match (&settled, chosen.queues()) {
@@ -394,8 +402,15 @@ fn handshake(
                 if options.passthrough == Passthrough::On && !terms.passthrough {
                     log::warn!("passthrough: not here: {}", why_not(&profile, terms, options));
                 }
+                let area = offer.and_then(|offer| {
+                    let shape = terms::area_of(&offer)?;
+                    Attendants::are_allowed(options.most_workers).then_some(())?;
+                    let opened = Area::open(&descriptor?, shape);
+                    opened.inspect_err(|errno| log::warn!("no shared memory: {errno}")).ok()
+                });
                 let sent = if let Some(max_message) = terms.max_message {
-                    let arguments = extension::arguments(&dispatch.ledger, max_message)
+                    let ledger = &dispatch.ledger;
+                    let arguments = extension::arguments(ledger, max_message, area.is_some())
                         .map_err(|errno| MountError::FileSystem { errno })?;
                     let answer = reply::init_extended(header.unique, out, arguments);
                     device.send(answer.as_bytes(), &[])
@@ -406,7 +421,7 @@ fn handshake(
                     return no("the answer to INIT was refused".into());
                 }
                 log::debug!("FUSE 7.{}, {:?}", out.minor, terms.dialect.flags());
-                return Ok(Agreed { payload: terms.payload, chosen, ring });
+                return Ok(Agreed { payload: terms.payload, chosen, ring, area });
             }
         }
     }

@@ -3,10 +3,11 @@
 
 use super::ring::Ring;
 use super::{FuseOptions, Passthrough};
+use crate::area::Shape;
 use filofs::{Backed, Profile};
 use filofs_wire::abi::{
-    EXTENSION_VERSION, InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION, MESSAGE_HEAD,
-    MESSAGE_MIN,
+    EXTENSION_VERSION, ExtensionOffer, InitFlags, InitIn, InitOut, KERNEL_MINOR, KERNEL_VERSION,
+    MESSAGE_HEAD, MESSAGE_MIN,
 };
 use filofs_wire::dialect::{Dialect, Negotiated};
 
@@ -141,9 +142,9 @@ impl Terms {
     }
 }
 
-/// The longest message in bytes that a core takes which offers filo's extension. Linux leaves
-/// those words zero. With a core of another version plain FUSE is spoken (A12).
-pub(super) fn max_message_offered(init: &InitIn) -> Option<u32> {
+/// What a core offers that knows filo's extension. Linux leaves those words zero. With a core of
+/// another version plain FUSE is spoken (A12).
+pub(super) fn offered(init: &InitIn) -> Option<ExtensionOffer> {
     let offer = init.extension_offer()?;
     if offer.version != EXTENSION_VERSION {
         log::warn!(
@@ -153,7 +154,13 @@ pub(super) fn max_message_offered(init: &InitIn) -> Option<u32> {
         );
         return None;
     }
-    Some(offer.max_message)
+    Some(offer)
+}
+
+/// The shared memory that is offered.
+pub(super) fn area_of(offer: &ExtensionOffer) -> Option<Shape> {
+    let shape = Shape { slots: offer.area_slots, size: offer.area_size };
+    shape.is_sound().then_some(shape)
 }
 
 /// The most pages in one request: `/proc/sys/fs/fuse/max_pages_limit` since Linux 6.13, 256
@@ -247,7 +254,6 @@ fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use filofs_wire::abi::ExtensionOffer;
 
     const ALL: InitFlags = InitFlags::from_bits_retain((1 << 43) - 1);
 
@@ -374,7 +380,9 @@ mod tests {
 
     fn offer(version: u32, max_message: u32) -> InitIn {
         let mut init = init(45, ALL);
-        init.set_extension_offer(ExtensionOffer { version, max_message });
+        let (area_slots, area_size) = (16, 8192);
+        let offer = ExtensionOffer { version, max_message, area_slots, area_size };
+        init.set_extension_offer(offer);
         init
     }
 
@@ -392,7 +400,7 @@ mod tests {
         ] {
             let (profile, options) = (Profile::default(), FuseOptions::default());
             let init = offer(EXTENSION_VERSION, offered);
-            assert_eq!(max_message_offered(&init), Some(offered));
+            assert_eq!(super::offered(&init).map(|offer| offer.max_message), Some(offered));
             match Terms::settle(&init, &profile, &options, 256, None, Some(offered)) {
                 Settled::Agreed(terms, out) => {
                     assert!(terms.dialect.is_extended());
@@ -409,8 +417,8 @@ mod tests {
     fn another_version_is_no_offer() {
         // A12; and Linux, which leaves the words zero.
         for version in [0, 2, u32::MAX] {
-            assert_eq!(max_message_offered(&offer(version, 1 << 20)), None);
+            assert_eq!(offered(&offer(version, 1 << 20)), None);
         }
-        assert_eq!(max_message_offered(&init(45, ALL)), None);
+        assert_eq!(offered(&init(45, ALL)), None);
     }
 }

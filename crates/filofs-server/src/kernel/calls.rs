@@ -69,7 +69,8 @@ impl Connection {
     /// The caller of a request knows its groups, and waits: it is woken to tell them (C.10).
     /// ENOENT for a request that nobody waits for.
     fn ask_for_groups(&self, id: u64, unique: u64) {
-        if !self.parking.ask(unique, id) {
+        let by_slot = self.slots().is_some_and(|slots| slots.question(unique, id));
+        if !by_slot && !self.parking.ask(unique, id) {
             self.answer_call(Some(id), Err(Errno::ENOENT));
         }
     }

@@ -19,6 +19,7 @@ use super::inbox::Inbox;
 use super::late::{self, Asked};
 use super::outbox::Outbox;
 use super::parking::{Delivered, Entry, Outcome, Parking};
+use super::slots::Slots;
 use crate::channel::{Arrival, Channel, Unsent};
 use filofs::{Context, Errno, locked};
 use filofs_wire::abi::{
@@ -29,7 +30,7 @@ use filofs_wire::dialect::Dialect;
 use filofs_wire::errno::ReplyErrno;
 use filofs_wire::incoming::{self, BadIncoming, Incoming};
 use filofs_wire::request::Operation;
-use rustix::fd::OwnedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -48,11 +49,15 @@ pub(super) struct Connection {
     most: AtomicUsize,
     frames: Arc<Frames>,
     pub(super) parking: Parking<Asked, Came>,
+    /// The memory that is shared with the server.
+    slots: OnceLock<Slots>,
     outbox: Mutex<Outbox>,
     /// There is something in the outbox.
     owed: AtomicBool,
     /// The id of the next request: even, as an INTERRUPT has the odd one after its request's.
     next: AtomicU64,
+    /// How many requests were asked over the channel.
+    asked: AtomicU64,
     /// For the worker.
     pub(super) inbox: Inbox,
     /// The server has asked to be unmounted.
@@ -79,9 +84,10 @@ impl Reply {
 }
 
 /// A request in two pieces: what was written for it, and the caller's data where it lies.
-struct Message<'d> {
-    head: Vec<u8>,
-    tail: &'d [u8],
+pub(super) struct Message<'d> {
+    pub(super) head: Vec<u8>,
+    pub(super) tail: &'d [u8],
+    enclosed: Option<BorrowedFd<'d>>,
 }
 
 impl Connection {
@@ -96,6 +102,9 @@ impl Connection {
 
     /// Most messages that are read between two looks at one's own business.
     const MOST_AT_ONCE: usize = 64;
+
+    /// Room for what stands before the data of most requests, bytes.
+    const HEAD: usize = 256;
 
     /// Most lies that are logged one by one; of more, every so many.
     const MOST_LOGGED: u64 = 100;
@@ -119,13 +128,25 @@ impl Connection {
             parking: Parking::new(Self::MOST),
             outbox: Mutex::default(),
             owed: AtomicBool::new(false),
+            slots: OnceLock::new(),
             next: AtomicU64::new(2),
+            asked: AtomicU64::new(0),
             inbox: Inbox::default(),
             leaves: AtomicBool::new(false),
             lies: AtomicU64::new(0),
             flood: Flood::new(),
             dump,
         }))
+    }
+
+    /// The server makes use of shared memory.
+    pub(super) fn share(&self, slots: Slots) {
+        let _ = self.slots.set(slots);
+    }
+
+    /// The memory that is shared with the server.
+    pub(super) fn slots(&self) -> Option<&Slots> {
+        self.slots.get()
     }
 
     /// What it is called in the log.
@@ -173,6 +194,18 @@ impl Connection {
         operation: &Operation<'_>,
         patience: Option<Duration>,
     ) -> Answer<Reply> {
+        self.call_by(self.way(operation.opcode()), cx, nodeid, operation, patience)
+    }
+
+    /// The same over the channel, with a descriptor if need be.
+    pub(super) fn call_by_channel(
+        &self,
+        cx: &Context<'_>,
+        nodeid: u64,
+        operation: &Operation<'_>,
+        patience: Option<Duration>,
+        enclosed: Option<BorrowedFd<'_>>,
+    ) -> Answer<Reply> {
         let opcode = operation.opcode();
         if self.lacks(opcode) {
             return Err(Fault::Missing);
@@ -180,10 +213,12 @@ impl Connection {
         if cx.cancelled() {
             return Err(Errno::EINTR.into());
         }
-        let unique = self.next.fetch_add(2, Ordering::Relaxed);
+        let unique = self.next_id();
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let until = patience.map(|patience| Instant::now() + patience);
         let stop = || self.must_stop(cx, until);
-        let message = self.message(cx, unique, nodeid, operation)?;
+        let message = self.message(cx, unique, nodeid, operation, self.max_message())?;
+        let message = Message { enclosed, ..message };
         self.send_parked(cx, unique, Asked::of(nodeid, operation), &message, stop)?;
         let outcome = self.parking.wait(
             unique,
@@ -198,17 +233,31 @@ impl Connection {
             let operation = Operation::Interrupt { arg: InterruptIn { unique } };
             self.tell_as(&Context::internal(), unique | 1, 0, &operation);
         });
-        let (frame, descriptor) = match outcome? {
-            Outcome::Answered(came) => came,
-            Outcome::Died => return Err(Fault::Died),
-        };
-        let Ok(Incoming::Reply { error, body, .. }) = self.parse(&frame) else {
-            return Err(self.lie(opcode, 0, nodeid, "a message that is none"));
+        match outcome? {
+            Outcome::Answered((frame, descriptor)) => {
+                self.judge(opcode, nodeid, unique, frame, descriptor.is_some())
+            }
+            Outcome::Died => Err(Fault::Died),
+        }
+    }
+
+    /// What an answer means to who asked.
+    pub(super) fn judge(
+        &self,
+        opcode: Opcode,
+        nodeid: u64,
+        asked: u64,
+        frame: Frame,
+        has_descriptor: bool,
+    ) -> Answer<Reply> {
+        let (error, body) = match self.parse(&frame) {
+            Ok(Incoming::Reply { unique, error, body }) if unique == asked => (error, body),
+            _ => return Err(self.lie(opcode, 0, nodeid, "a message that is none")),
         };
         let opens =
             matches!(opcode, Opcode::Open | Opcode::Opendir | Opcode::Create | Opcode::Tmpfile);
         match incoming::outcome(error, body) {
-            Some(Ok(_)) if descriptor.is_some() && !opens => {
+            Some(Ok(_)) if has_descriptor && !opens => {
                 Err(self.lie(opcode, error, nodeid, "a descriptor that nobody asked for"))
             }
             Some(Ok(_)) => Ok(Reply { frame }),
@@ -223,8 +272,7 @@ impl Connection {
 
     /// Tells, without waiting: what nobody answers. It is kept while there is no room for it.
     pub(super) fn tell(&self, cx: &Context<'_>, nodeid: u64, operation: &Operation<'_>) {
-        let unique = self.next.fetch_add(2, Ordering::Relaxed);
-        self.tell_as(cx, unique, nodeid, operation);
+        self.tell_as(cx, self.next_id(), nodeid, operation);
     }
 
     /// The same, with an id.
@@ -238,7 +286,8 @@ impl Connection {
         if self.lacks(operation.opcode()) {
             return;
         }
-        let Ok(message) = self.message(cx, unique, nodeid, operation) else { return };
+        let message = self.message(cx, unique, nodeid, operation, self.max_message());
+        let Ok(message) = message else { return };
         if self.pay() && self.try_send(&message) != Err(Unsent::Full) {
             return;
         }
@@ -250,7 +299,7 @@ impl Connection {
 
     /// Asks, and waits for nothing: the answer is swallowed when it comes.
     pub(super) fn send_unawaited(&self, cx: &Context<'_>, nodeid: u64, operation: &Operation<'_>) {
-        let unique = self.next.fetch_add(2, Ordering::Relaxed);
+        let unique = self.next_id();
         let asked = Asked::of(nodeid, operation);
         if !self.lacks(asked.opcode) && self.parking.expect(unique, asked) {
             self.tell_as(cx, unique, nodeid, operation);
@@ -271,9 +320,9 @@ impl Connection {
     }
 
     fn try_forget(&self, nodeid: u64, nlookup: u64) -> Result<(), Unsent> {
-        let unique = self.next.fetch_add(2, Ordering::Relaxed);
         let operation = Operation::Forget { arg: ForgetIn { nlookup } };
-        match self.message(&Context::internal(), unique, nodeid, &operation) {
+        let (cx, most) = (Context::internal(), self.max_message());
+        match self.message(&cx, self.next_id(), nodeid, &operation, most) {
             Ok(message) => self.try_send(&message),
             Err(_) => Ok(()),
         }
@@ -286,7 +335,7 @@ impl Connection {
         }
         let mut outbox = locked(&self.outbox);
         let paid = outbox.send(
-            |message| self.try_send(&Message { head: Vec::new(), tail: message }),
+            |message| self.try_send(&Message { head: Vec::new(), tail: message, enclosed: None }),
             |nodeid, nlookup| self.try_forget(nodeid, nlookup),
         );
         self.owed.store(!paid, Ordering::SeqCst);
@@ -330,7 +379,12 @@ impl Connection {
 
     /// How many requests have no answer.
     pub(super) fn outstanding(&self) -> usize {
-        self.parking.outstanding()
+        self.parking.outstanding() + self.slots().map_or(0, Slots::outstanding)
+    }
+
+    /// Whether another request may be asked.
+    pub(super) fn has_room(&self) -> bool {
+        self.parking.outstanding() < Self::MOST
     }
 
     /// Whether the server is gone.
@@ -344,6 +398,9 @@ impl Connection {
             return;
         }
         self.channel.shut();
+        if let Some(slots) = self.slots() {
+            slots.wake_all();
+        }
         self.inbox.end();
     }
 
@@ -352,14 +409,24 @@ impl Connection {
     pub(super) fn watch(&self) {
         let mut seen = 0;
         while !self.is_dead() {
-            let calls = self.next.load(Ordering::Relaxed);
+            // Who waits at shared memory does not read.
+            let calls = self.asked.load(Ordering::Relaxed);
             let quiet = calls == seen;
             seen = calls;
             if !self.pay() {
                 self.channel.wait_for_room(Self::GLANCE);
             }
             let busy = !quiet || self.owed.load(Ordering::SeqCst);
-            let nap = if busy { Self::GLANCE * 2 } else { Self::NAP };
+            let tended = self
+                .slots()
+                .is_some_and(|slots| slots.tend(|question| self.tell_groups(question, None)));
+            let nap = if busy {
+                Self::GLANCE * 2
+            } else if tended {
+                Self::GLANCE * 5
+            } else {
+                Self::NAP
+            };
             if self.channel.wait(!quiet, nap) && !self.read_some() {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -373,7 +440,7 @@ impl Connection {
         true
     }
 
-    fn must_stop(&self, cx: &Context<'_>, until: Option<Instant>) -> Option<Fault> {
+    pub(super) fn must_stop(&self, cx: &Context<'_>, until: Option<Instant>) -> Option<Fault> {
         if self.is_dead() {
             Some(Fault::Died)
         } else if cx.cancelled() {
@@ -383,8 +450,18 @@ impl Connection {
         }
     }
 
+    /// The id of a new request.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next.fetch_add(2, Ordering::Relaxed)
+    }
+
+    /// Memory for one message.
+    pub(super) fn frame(&self) -> Frame {
+        self.frames.take()
+    }
+
     /// How long until then.
-    fn time_until(at: Instant) -> Duration {
+    pub(super) fn time_until(at: Instant) -> Duration {
         at.saturating_duration_since(Instant::now())
     }
 
@@ -443,19 +520,20 @@ impl Connection {
         if self.pay() { self.try_send(message) } else { Err(Unsent::Full) }
     }
 
-    fn message<'d>(
+    /// A request of at most so many bytes; E2BIG for a longer one.
+    pub(super) fn message<'d>(
         &self,
         cx: &Context<'_>,
         unique: u64,
         nodeid: u64,
         operation: &Operation<'d>,
+        most: usize,
     ) -> Answer<Message<'d>> {
         let (uid, gid, pid) = (cx.uid.0, cx.gid.0, cx.pid.0);
         let header = InHeader { unique, nodeid, uid, gid, pid, ..InHeader::default() };
-        let mut head = Vec::new();
+        let mut head = Vec::with_capacity(Self::HEAD);
         let tail = compose::split(&mut head, header, operation, &[], self.dialect());
-        let message = tail.map(|tail| Message { head, tail });
-        let most = self.most.load(Ordering::Relaxed);
+        let message = tail.map(|tail| Message { head, tail, enclosed: None });
         message.filter(|m| m.head.len() + m.tail.len() <= most).ok_or_else(|| Errno::E2BIG.into())
     }
 
@@ -464,7 +542,8 @@ impl Connection {
     }
 
     fn try_send(&self, message: &Message<'_>) -> Result<(), Unsent> {
-        let sent = self.channel.send(&[IoSlice::new(&message.head), IoSlice::new(message.tail)]);
+        let pieces = [IoSlice::new(&message.head), IoSlice::new(message.tail)];
+        let sent = self.channel.send_with(&pieces, message.enclosed);
         if let (Ok(()), Some(dump)) = (sent, &self.dump) {
             dump.sent(&[&message.head, message.tail].concat(), self.dialect());
         }

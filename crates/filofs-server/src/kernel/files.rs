@@ -266,7 +266,8 @@ impl Server {
             let (id, open_id) = self.opened_ids(link, cx, node, open)?;
             // What went up before the server was started again stays there.
             while out.room() > 0 {
-                let size = out.room().min(link.most_read());
+                let way = link.connection.way(Opcode::Read);
+                let size = out.room().min(way.payload()).min(link.most_read());
                 let arg = ReadIn {
                     open_id,
                     offset: offset + out.taken() as u64,
@@ -274,14 +275,11 @@ impl Server {
                     flags: open.flags().0,
                     ..ReadIn::default()
                 };
-                let reply = self.ask(link, cx, id, &Operation::Read { arg })?;
-                let data = reply.body();
-                if data.len() > size {
-                    let text = "more than was asked for";
-                    return Err(link.connection.lie(Opcode::Read, 0, id, text));
-                }
-                out.put(data);
-                if data.len() < size {
+                let patience = self.settings.patience;
+                let came = self.noting(link, cx, Opcode::Read, |cx| {
+                    link.connection.read_by(&way, cx, id, arg, patience, out)
+                })?;
+                if came < size {
                     break;
                 }
             }
@@ -326,8 +324,9 @@ impl Server {
             write_flags.set(abi::WriteFlags::CACHE, flags.contains(WriteFlags::CACHED));
             write_flags.set(abi::WriteFlags::KILL_SUIDGID, flags.contains(WriteFlags::KILL_PRIV));
             while data.remaining() > 0 {
+                let way = link.connection.way(Opcode::Write);
                 let chunk = data.chunk();
-                let chunk = chunk.get(..chunk.len().min(link.connection.payload()));
+                let chunk = chunk.get(..chunk.len().min(way.payload()));
                 let chunk = chunk.unwrap_or_default();
                 let arg = WriteIn {
                     open_id,
@@ -337,7 +336,11 @@ impl Server {
                     flags: open_flags.0,
                     ..WriteIn::default()
                 };
-                let reply = self.ask(link, cx, id, &Operation::Write { arg, data: chunk })?;
+                let (operation, patience) =
+                    (Operation::Write { arg, data: chunk }, self.settings.patience);
+                let reply = self.noting(link, cx, Opcode::Write, |cx| {
+                    link.connection.call_by(way, cx, id, &operation, patience)
+                })?;
                 let out: WriteOut = Self::fixed(link, Opcode::Write, id, reply.body())?;
                 let taken = out.size as usize;
                 if taken > chunk.len() {

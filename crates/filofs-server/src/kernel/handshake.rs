@@ -2,8 +2,10 @@
 
 use super::connection::Connection;
 use super::fault::{Answer, Fault};
+use super::slots::Slots;
 use crate::channel::{MESSAGE_MAX, PAYLOAD_MAX};
 use filofs::{Context, Errno, Identity, Profile, sanitise};
+use filofs_front::area::Area;
 use filofs_wire::abi::{
     EXTENSION_VERSION, ExtensionOffer, InitFlags, InitIn, KERNEL_MINOR, KERNEL_VERSION,
     MESSAGE_MIN, MountArguments, MountFlags, Opcode,
@@ -11,6 +13,7 @@ use filofs_wire::abi::{
 use filofs_wire::dialect::Dialect;
 use filofs_wire::incoming;
 use filofs_wire::request::Operation;
+use rustix::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// What a server said of itself when it was mounted.
@@ -84,8 +87,12 @@ fn offered() -> InitFlags {
 }
 
 /// Asks INIT and settles what is spoken. EPROTO for an answer that is none; [`Fault::Late`] when
-/// none came in that time.
-pub(super) fn greet(connection: &Connection, patience: Duration) -> Answer<Terms> {
+/// none came in that time. With memory to be shared, and the descriptor of it.
+pub(super) fn greet(
+    connection: &Connection,
+    patience: Duration,
+    shared: Option<(Area, OwnedFd)>,
+) -> Answer<Terms> {
     let (flags, flags2) = offered().halves();
     let mut arg = InitIn {
         major: KERNEL_VERSION,
@@ -96,9 +103,13 @@ pub(super) fn greet(connection: &Connection, patience: Duration) -> Answer<Terms
         ..InitIn::default()
     };
     let max_message = MESSAGE_MAX as u32;
-    arg.set_extension_offer(ExtensionOffer { version: EXTENSION_VERSION, max_message });
-    let cx = Context::internal();
-    let reply = connection.call(&cx, 0, &Operation::Init { arg }, Some(patience))?;
+    let (area_slots, area_size) =
+        shared.as_ref().map_or((0, 0), |(area, _)| (area.shape().slots, area.shape().size));
+    let version = EXTENSION_VERSION;
+    arg.set_extension_offer(ExtensionOffer { version, max_message, area_slots, area_size });
+    let (cx, init, patience) = (Context::internal(), Operation::Init { arg }, Some(patience));
+    let enclosed = shared.as_ref().map(|(_, fd)| fd.as_fd());
+    let reply = connection.call_by_channel(&cx, 0, &init, patience, enclosed)?;
     let wrong = |text| connection.lie(Opcode::Init, 0, 0, text);
     let (out, rest) = incoming::init(reply.body()).ok_or_else(|| wrong("too few bytes"))?;
     let dialect =
@@ -117,7 +128,7 @@ pub(super) fn greet(connection: &Connection, patience: Duration) -> Answer<Terms
         connection.settle(dialect, most, Vec::new());
         return Ok(Terms { profile, arguments: None });
     }
-    let arguments = MountArguments::read(rest, max_message).map_err(|bad| {
+    let mut arguments = MountArguments::read(rest, max_message).map_err(|bad| {
         log::error!("{}: cannot be mounted: {bad}", connection.name());
         Fault::Errno(Errno::EINVAL)
     })?;
@@ -130,5 +141,9 @@ pub(super) fn greet(connection: &Connection, patience: Duration) -> Answer<Terms
     profile.negative_ttl = Duration::from_nanos(arguments.negative_valid);
     let most = most.min(arguments.max_message as usize);
     connection.settle(dialect.extended(), most, lacking);
+    match shared.filter(|_| arguments.flags.contains(MountFlags::TAKES_AREA)) {
+        Some((area, _)) => connection.share(Slots::new(area)),
+        None => arguments.flags.remove(MountFlags::TAKES_AREA),
+    }
     Ok(Terms::of(profile, arguments, connection.name()))
 }

@@ -6,11 +6,13 @@ use super::fault::Fault;
 use super::handshake;
 use super::link::{Keep, Link};
 use super::server::Server;
+use super::slots::Slots;
 use super::worker;
 use super::{Settings, thread};
 use crate::channel::{Channel, MESSAGE_MAX};
 use crate::launch::one_line;
 use filofs::{Errno, Notice, Result, locked};
+use filofs_front::area::Area;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -118,7 +120,14 @@ pub(super) fn begin(
     let dump = settings.trace_messages.then(|| Dump::new(&settings.name));
     let connection = Connection::new(&settings.name, channel, MESSAGE_MAX, dump)
         .map_err(|errno| errno.text().to_owned())?;
-    match handshake::greet(&connection, settings.start_patience) {
+    // Every message can be seen where there is but one way.
+    let shares = settings.shares_memory && !settings.trace_messages;
+    let shared = shares.then(|| Area::create(Slots::SHAPE)).transpose();
+    let shared = shared.unwrap_or_else(|errno| {
+        log::warn!("{}: no memory to share: {errno}", settings.name);
+        None
+    });
+    match handshake::greet(&connection, settings.start_patience, shared) {
         Ok(mut terms) => {
             terms.profile.read_only |= read_only;
             let most_read = most_read.unwrap_or(usize::MAX);

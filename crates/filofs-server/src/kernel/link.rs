@@ -60,7 +60,7 @@ impl Link {
 
     /// The most data that one READ asks for, bytes.
     pub(super) fn most_read(&self) -> usize {
-        self.connection.payload().min(self.most_read)
+        self.most_read
     }
 
     /// Whether the server went because it wanted to.

@@ -86,7 +86,9 @@ impl Server {
                 let plus = out.wants_entries()
                     && can_plus.contains(InitFlags::DO_READDIRPLUS)
                     && !self.lacks(link, Opcode::Readdirplus);
-                let size = out.room().min(link.most_read()).max(LEAST) as u32;
+                let size =
+                    out.room().min(link.most_read().min(link.connection.payload())).max(LEAST)
+                        as u32;
                 let arg = ReadIn { open_id, offset: walk.at(), size, ..ReadIn::default() };
                 let operation =
                     if plus { Operation::Readdirplus { arg } } else { Operation::Readdir { arg } };

@@ -249,6 +249,11 @@ impl<Q, A> Parking<Q, A> {
         !state.dead
     }
 
+    /// It has come another way.
+    pub(super) fn expect_no_more(&self, unique: u64) {
+        self.locked().abandoned.remove(&unique);
+    }
+
     /// The right to read, if nobody has it.
     pub(super) fn lead(&self) -> Option<Lead<'_, Q, A>> {
         let mut state = self.locked();

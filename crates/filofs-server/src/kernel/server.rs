@@ -222,13 +222,24 @@ impl Server {
         operation: &Operation<'_>,
         patience: Option<Duration>,
     ) -> Answer<Reply> {
-        let opcode = operation.opcode();
+        self.noting(link, cx, operation.opcode(), |cx| {
+            link.connection.call(cx, nodeid, operation, patience)
+        })
+    }
+
+    /// Asks what is asked by `call`, and takes note of how that went.
+    pub(super) fn noting<T>(
+        &self,
+        link: &Link,
+        cx: &Context<'_>,
+        opcode: Opcode,
+        call: impl FnOnce(&Context<'_>) -> Answer<T>,
+    ) -> Answer<T> {
         if self.lacks(link, opcode) {
             return Err(Fault::Missing);
         }
         let pid = if self.settings.tells_pids { cx.pid } else { Pid(0) };
-        let cx = &Context { pid, ..*cx };
-        let answer = link.connection.call(cx, nodeid, operation, patience);
+        let answer = call(&Context { pid, ..*cx });
         match &answer {
             Err(Fault::Missing) => {
                 locked(&self.missing).insert(opcode);

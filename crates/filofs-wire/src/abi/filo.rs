@@ -13,28 +13,33 @@ pub const EXTENSION_MAGIC: u32 = u32::from_be_bytes(*b"filo");
 /// The one version there is. A peer of another is refused, with both numbers (A12).
 pub const EXTENSION_VERSION: u32 = 1;
 
-/// What a core says in INIT of the extension, in the first three words of
-/// [`InitIn::unused`](InitIn#structfield.unused): [`EXTENSION_MAGIC`] and these two.
+/// What a core says in INIT of the extension, in the first five words of
+/// [`InitIn::unused`](InitIn#structfield.unused): [`EXTENSION_MAGIC`] and these four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtensionOffer {
     /// The version it speaks: [`EXTENSION_VERSION`].
     pub version: u32,
     /// The largest message in bytes that it takes or sends.
     pub max_message: u32,
+    /// How many requests the shared memory holds whose descriptor comes with INIT; 0 for none.
+    pub area_slots: u32,
+    /// The largest message in bytes that goes by it.
+    pub area_size: u32,
 }
 
 impl InitIn {
     /// The extension is offered.
     pub const fn set_extension_offer(&mut self, offer: ExtensionOffer) {
-        let [magic, version, max_message, ..] = &mut self.unused;
+        let [magic, version, max_message, area_slots, area_size, ..] = &mut self.unused;
         (*magic, *version, *max_message) = (EXTENSION_MAGIC, offer.version, offer.max_message);
+        (*area_slots, *area_size) = (offer.area_slots, offer.area_size);
     }
 
     /// What is offered. `None` from Linux and from every other core that knows no extension.
     pub const fn extension_offer(&self) -> Option<ExtensionOffer> {
         match self.unused {
-            [EXTENSION_MAGIC, version, max_message, ..] => {
-                Some(ExtensionOffer { version, max_message })
+            [EXTENSION_MAGIC, version, max_message, area_slots, area_size, ..] => {
+                Some(ExtensionOffer { version, max_message, area_slots, area_size })
             }
             _ => None,
         }
@@ -68,6 +73,8 @@ flags! {
         ALL_OPS = 1 << 3;
         /// Requests sent twice, with the same id, are done once.
         DEDUPLICATES = 1 << 4;
+        /// The shared memory that was offered is made use of.
+        TAKES_AREA = 1 << 5;
     }
 }
 
