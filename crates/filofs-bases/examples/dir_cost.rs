@@ -1,5 +1,5 @@
-//! What `dir` costs: memory for each file that is looked up, processor time for each lookup, and what is
-//! left when all are given back. Takes a directory to make the files in, and how many; run with
+//! What `dir` costs: memory for each file that is looked up, processor time for each lookup, and
+//! what is left when all are given back. Takes a directory to make the files in, and how many; run with
 //! `--release`.
 
 use filofs::{Context, FileSystem, Mount, Name, Stack, Upward};

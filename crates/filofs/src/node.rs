@@ -429,7 +429,9 @@ mod tests {
         let made = [(7, Kind::Regular), (8, Kind::Directory), (9, Kind::Regular)];
         let made = made.map(|(cookie, kind)| nodes.adopt(&entry(cookie, 0, kind)).unwrap());
         assert_eq!(nodes.remembered(Kind::Regular, 9), [], "they live, but nobody counts");
-        made.iter().for_each(|node| nodes.remember(node));
+        for node in &made {
+            nodes.remember(node);
+        }
         assert_eq!(nodes.remembered(Kind::Directory, 9), [Cookie(8)]);
         assert_eq!(nodes.remembered(Kind::Regular, 9).len(), 2);
         assert_eq!(nodes.remembered(Kind::Regular, 1).len(), 1);

@@ -122,7 +122,7 @@ impl Ring {
             let (queue, made) = (queue.clone(), made.clone());
             let device = device.as_fd().try_clone_to_owned();
             let device = device.map_err(|error| format!("the device: {error}"))?;
-            let work = move || first_worker(queue, device, payload, &made, &calls);
+            let work = move || first_worker(&queue, device, payload, &made, &calls);
             let thread = thread::Builder::new().name("filo-ring".into()).spawn(work);
             thread.map_err(|error| format!("no thread: {error}"))?;
             seats.push(seat);
@@ -196,7 +196,7 @@ impl Ring {
     /// Starts another worker of a queue. False at the limit, or when the machine gives no thread.
     fn grow(&self, crew: &Arc<Crew>, queue: &Arc<Queue>) -> bool {
         let payload = self.payload;
-        self.start(crew, queue.clone(), move |_, station| {
+        self.start(crew, queue, move |_, station| {
             let entry = Entry::new(payload);
             station.and_then(|station| Ok((station, First::Register(entry?))))
         })
@@ -218,7 +218,7 @@ impl Ring {
         let queue = orphan.queue.clone();
         let cradle = Arc::new(Mutex::new(Some(orphan)));
         let given = cradle.clone();
-        let started = self.start(crew, queue, move |crew, station| {
+        let started = self.start(crew, &queue, move |crew, station| {
             let orphan = locked(&given).take();
             match (station, orphan) {
                 (Ok(station), Some(Orphan { unique, entry, .. })) => {
@@ -241,7 +241,7 @@ impl Ring {
     fn start(
         &self,
         crew: &Arc<Crew>,
-        queue: Arc<Queue>,
+        queue: &Arc<Queue>,
         prepare: impl FnOnce(&Arc<Crew>, io::Result<Station>) -> io::Result<(Station, First)>
         + Send
         + 'static,
@@ -362,7 +362,7 @@ impl Prepared {
 
 /// The life of a queue's first worker.
 fn first_worker(
-    queue: Arc<Queue>,
+    queue: &Arc<Queue>,
     device: OwnedFd,
     payload: usize,
     made: &Sender<io::Result<()>>,

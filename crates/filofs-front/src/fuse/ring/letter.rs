@@ -184,7 +184,7 @@ mod tests {
             let entry = entry(Opcode::Write, write.as_bytes(), &vec![1; len]);
             let letter = Letter::read(&entry).unwrap();
             assert_eq!(letter.direct(), direct);
-            let copied = letter.copy(&entry, &mut [0; 20_000]).unwrap();
+            let copied = letter.copy(&entry, &mut vec![0; 20_000]).unwrap();
             assert_eq!(copied, 80 + if direct.is_some() { 0 } else { len });
         }
         for (size, direct) in [(16 << 10, None), (17 << 10, Some(Direction::Out))] {
@@ -226,7 +226,8 @@ mod tests {
     }
 
     fn payload_is_refused(entry: &mut Entry, head: &[u8]) {
-        for data in [Data::Here(0..65_530), Data::Bytes(&[0; 65_530])] {
+        let long = vec![0; 65_530];
+        for data in [Data::Here(0..long.len()), Data::Bytes(&long)] {
             lay(entry, head, &data);
             let (headers, _) = entry.parts().unwrap();
             let (out, _) = OutHeader::read_from_prefix(&headers.in_out).unwrap();
