@@ -4,6 +4,7 @@ use crate::cli::ListArgs;
 use crate::control::{self, Status};
 use crate::crowd;
 use crate::exit::Failure;
+use crate::liveness::is_dead;
 use crate::mounts::{self, Mounted};
 use crate::out::say;
 use std::collections::BTreeMap;
@@ -96,12 +97,6 @@ fn all() -> Result<Vec<Status>, Failure> {
     }
     all.sort_by(|a, b| a.mountpoint.cmp(&b.mountpoint));
     Ok(all)
-}
-
-/// Whether the server of a mount is gone. The kernel never answers statfs(2) from a cache; without
-/// a server it answers at once, and with one that does not answer it waits.
-fn is_dead(mountpoint: &str) -> bool {
-    rustix::fs::statfs(mountpoint).err() == Some(rustix::io::Errno::NOTCONN)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod explain;
 mod guardian;
 mod helper;
 mod list;
+mod liveness;
 mod logger;
 mod mount;
 mod mounts;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    if let Some(code) = guardian::life(&arguments) {
+    if let Some(code) = guardian::life(&arguments).or_else(|| liveness::life(&arguments)) {
         return code;
     }
     if let Some(call) = HelperCall::recognise(&arguments) {

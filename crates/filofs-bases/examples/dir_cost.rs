@@ -1,6 +1,6 @@
 //! What `dir` costs: memory for each file that is looked up, processor time for each lookup, and
-//! what is left when all are given back. Takes a directory to make the files in, and how many; run with
-//! `--release`.
+//! what is left when all are given back. Takes a directory to make the files in, and how many; run
+//! with `--release`.
 
 use filofs::{Context, FileSystem, Mount, Name, Stack, Upward};
 use filofs_bases::dir::{Dir, DirOptions};

@@ -393,7 +393,8 @@ fn wait(word: &AtomicU32, is: u32, at_most: Option<Duration>) {
 }
 
 fn wake(word: &AtomicU32) {
-    let _ = futex::wake(word, futex::Flags::empty(), 1);
+    // Whoever sleeps there: the other side could be first in line.
+    let _ = futex::wake(word, futex::Flags::empty(), i32::MAX as u32);
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Dir {
             self.set_size(cx, &inode, &fd, open, size, set.kill_priv)?;
         }
         if (SetAttr { kill_priv: false, ..*set }).is_empty() {
-            self.clear_privileges(&fd)?;
+            self.clear_privileges(cx, &fd)?;
         }
         if set.uid.is_some() || set.gid.is_some() {
             // The host clears the set-id bits itself, whoever does it. A bit for mandatory locks
@@ -100,8 +100,13 @@ impl Dir {
 
     /// Nothing is to be set: a chown(2) that leaves both owners as they are, or what the kernel
     /// does before somebody, not the owner perhaps, writes. Either has set-id bits and file
-    /// capabilities cleared, and so has a chown by us.
-    fn clear_privileges(&self, fd: &OwnedFd) -> Result<()> {
+    /// capabilities cleared, and so has a chown by us. But the first is for the owner alone, and
+    /// nobody can tell it from the second, for which a write by another does it again.
+    fn clear_privileges(&self, cx: &Context<'_>, fd: &OwnedFd) -> Result<()> {
+        let unlimited = [filofs::Uid::ROOT, filofs::Uid::UNKNOWN].contains(&cx.uid);
+        if !unlimited && stat(fd)?.stx_uid != cx.uid.0 {
+            return Ok(());
+        }
         self.host.rights.as_own()?;
         match rustix::fs::chownat(fd, c"", None, None, AtFlags::EMPTY_PATH).map_err(up) {
             // We are nobody special, and the host clears them itself when we write.

@@ -6,6 +6,7 @@
 //! The latter is sure when the open is released: by then its answer has arrived.
 
 use super::inode::{Inode, nanos};
+use filofs::Kind;
 use rustix::fs::Statx;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +26,10 @@ impl Stamp {
     pub(super) fn of(inode: &Inode, stat: &Statx) -> Stamp {
         let time = stat.stx_ctime;
         // Where times are whole seconds, two changes have the same.
-        if !inode.local || time.tv_nsec == 0 || !*DISTINCT_TIMES {
+        // What is stored through a mapping changes the times of a file when it is written to its
+        // disk, and where there is none (tmpfs, whose device numbers have no major) never.
+        let may_be_mapped = inode.identity.kind == Kind::Regular && stat.stx_dev_major == 0;
+        if !inode.local || may_be_mapped || time.tv_nsec == 0 || !*DISTINCT_TIMES {
             return Stamp::NONE;
         }
         Stamp(nanos(&time))

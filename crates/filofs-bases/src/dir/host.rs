@@ -365,7 +365,8 @@ impl Host {
         let Ok(slot) = place.parent.slot.try_lock() else { return true };
         let Some(cached) = &*slot else { return true };
         let Ok(name) = Name::new(&place.name) else { return false };
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        // Ourselves may be mounted there, and whoever would answer may wait for these locks.
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
         match rustix::fs::statx(&cached.fd, name.bytes(), flags, ASK) {
             Ok(stat) => Identity::of(&stat).is_ok_and(|found| inode.identity.agrees(&found)),
             Err(errno) => errno != rustix::io::Errno::NOENT,

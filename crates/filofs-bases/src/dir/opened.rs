@@ -12,7 +12,7 @@ use filofs::{
     permission,
 };
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{OFlags, SeekFrom, Statx};
+use rustix::fs::{OFlags, SeekFrom, Statx, StatxAttributes};
 use rustix::io::ReadWriteFlags;
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex};
@@ -58,7 +58,11 @@ impl HostOpen {
             let has_errors = self.flags.changes() && !inode.local;
             flags.set(OpenedFlags::NO_FLUSH, !host.keeps_locks && !has_errors);
         }
-        let backing = (inode.identity.kind == Kind::Regular).then(|| Backing {
+        // A mapping of a file that may only be appended to, or not be changed at all, is refused by
+        // whoever sees that, which a kernel above us does not (chattr(1)).
+        let bound = StatxAttributes::APPEND | StatxAttributes::IMMUTABLE;
+        let is_bound = stat.stx_attributes.intersects(bound);
+        let backing = (inode.identity.kind == Kind::Regular && !is_bound).then(|| Backing {
             file: self.fd.clone(),
             mode: u32::from(stat.stx_mode) & 0o7777,
             size: stat.stx_size,

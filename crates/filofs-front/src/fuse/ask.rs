@@ -606,7 +606,8 @@ impl Ask<'_> {
         let lock = decode_lock(arg.lk)?;
         let owner = LockOwner(arg.owner);
         // Were every worker to wait for a lock, nobody would read the request that gives it back.
-        let waiting = if wait { ledger.flights.may_wait() } else { None };
+        let wait_here = wait && answer.outlet().may_wait();
+        let waiting = if wait_here { ledger.flights.may_wait() } else { None };
         let waits = waiting.is_some();
         let flock = arg.lk_flags.contains(abi::LkFlags::FLOCK);
         if !flock && lock.kind != LockKind::Unlock {

@@ -39,9 +39,12 @@ impl Attendants {
     /// How long one rests before it leaves, unless no other rests.
     const REST: Duration = Duration::from_secs(10);
 
-    /// Whether there can be any where so many threads may serve.
-    pub(super) const fn are_allowed(most: usize) -> bool {
-        most >= 2
+    /// Whether there can be any of an area with so many slots where so many threads may serve in
+    /// all. A core fills every slot before it uses the socket, so each has its attendant; and those
+    /// who wait for locks, up to three quarters of all threads, must leave some for the socket, by
+    /// which locks are given back.
+    pub(super) const fn are_allowed(most: usize, slots: usize) -> bool {
+        most.div_ceil(4) > slots
     }
 
     /// Of that area, where so many threads may serve in all: at most half of them.

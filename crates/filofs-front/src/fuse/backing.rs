@@ -81,6 +81,9 @@ struct State {
     /// How many opens live, in the one mode of all of them.
     opens: u32,
     passes: bool,
+    /// Has passed once. A mapping made then outlives every open, and sees the backing file: so does
+    /// whoever opens the node from now on.
+    passed: bool,
     id: Option<Id>,
     /// Was opened since the clock's hand came by.
     used: bool,
@@ -170,13 +173,15 @@ impl Backings {
         let new = || Arc::new(Record { shelf: self.shelf.clone(), state: Mutex::default() });
         let Some(record) = open.node().slot_or(self.slot, new) else { return (said, 0) };
         let tried = match backing {
-            Some(backing) if record.lacks_id() => self.register(outlet, open, backing),
+            Some(backing) if record.lacks_id() => {
+                self.register(outlet, open, backing, record.has_passed())
+            }
             _ => Tried::NotNow,
         };
         let mut state = locked(&record.state);
         match tried {
             Tried::Registered(id) => {
-                state.set_id = false;
+                state.set_id = backing.is_some_and(|backing| backing.mode & SET_ID != 0);
                 // Somebody else was as quick, or its bits have gone.
                 match state.id {
                     Some(_) => self.shelf.discard(id),
@@ -192,15 +197,18 @@ impl Backings {
         let appends = open.flags().writes() && open.flags().has(OpenFlags::APPEND);
         let direct = said.contains(OpenOutFlags::DIRECT_IO);
         if state.opens == 0 {
-            state.passes = state.id.is_some() && may_pass && !direct;
+            state.passes = state.id.is_some() && (state.passed || may_pass && !direct);
         }
         let answer = match state.id {
             Some(id) if state.passes => {
                 // The kernel takes no other flags together with this one.
                 let mut flags = OpenOutFlags::PASSTHROUGH | (said & OpenOutFlags::NOFLUSH);
                 flags.set(OpenOutFlags::DIRECT_IO, direct || appends || !may_pass);
+                state.passed = true;
                 (flags, id.number)
             }
+            // Not what the kernel has cached: a mapping may know better.
+            _ if state.passed => ((said | OpenOutFlags::DIRECT_IO) - OpenOutFlags::KEEP_CACHE, 0),
             _ => (said, 0),
         };
         state.opens += 1;
@@ -254,9 +262,9 @@ impl Backings {
         }
     }
 
-    /// Registers a file, if it is one that passes and is better off so.
-    fn register(&self, outlet: &dyn Outlet, open: &Open, backing: &Backing) -> Tried {
-        if backing.mode & SET_ID != 0 {
+    /// Registers a file, if it is one that passes and is better off so, or has `passed` already.
+    fn register(&self, outlet: &dyn Outlet, open: &Open, backing: &Backing, passed: bool) -> Tried {
+        if backing.mode & SET_ID != 0 && !passed {
             return Tried::SetId;
         }
         let expected = if !open.flags().writes() {
@@ -266,7 +274,7 @@ impl Backings {
         } else {
             u64::MAX
         };
-        if expected < Self::LEAST {
+        if expected < Self::LEAST && !passed {
             return Tried::NotNow;
         }
         let file = backing.as_fd();
@@ -320,6 +328,11 @@ impl Record {
     fn lacks_id(&self) -> bool {
         let state = locked(&self.state);
         state.opens == 0 && !state.refused && (state.id.is_none() || state.set_id)
+    }
+
+    /// Whether an open of it has passed before.
+    fn has_passed(&self) -> bool {
+        locked(&self.state).passed
     }
 }
 

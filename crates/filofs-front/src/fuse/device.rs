@@ -23,6 +23,11 @@ pub(super) trait Outlet: Sync {
     /// it has come, as WRITE requests that other workers serve. EBUSY when it could not.
     fn collect(&self, nodeid: u64) -> Result<(), Errno>;
 
+    /// Whether somebody else serves requests while whoever serves this one waits for another.
+    fn may_wait(&self) -> bool {
+        true
+    }
+
     /// Tells the kernel that what it knows of a node's attributes is out of date. Only attributes:
     /// that waits for nobody, so it may come from whoever serves a request.
     fn doubt(&self, _nodeid: u64) {}

@@ -36,6 +36,7 @@ mod tray;
 mod uring;
 mod worker;
 
+use super::cpus;
 use super::crew::Crew;
 use super::device::Device;
 use entry::Entry;
@@ -50,6 +51,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 use uring::Uring;
 use worker::{Desk, First, Station, Worker};
 
@@ -187,14 +189,18 @@ impl Ring {
     }
 
     /// A worker is about to wait for requests of its own queue: somebody else has to serve them.
-    fn make_room(&self, crew: &Arc<Crew>, queue: &Arc<Queue>) {
-        if queue.busy() {
-            self.grow(crew, queue);
-        }
+    /// False if nobody will.
+    fn make_room(&self, crew: &Arc<Crew>, queue: &Arc<Queue>) -> bool {
+        !queue.busy() || self.grow(crew, queue)
     }
 
     /// Starts another worker of a queue. False at the limit, or when the machine gives no thread.
     fn grow(&self, crew: &Arc<Crew>, queue: &Arc<Queue>) -> bool {
+        // No queue keeps another from its share.
+        let share = self.most / self.queues.len().max(1);
+        if self.workers() >= self.most && queue.workers() >= share {
+            return false;
+        }
         let payload = self.payload;
         self.start(crew, queue, move |_, station| {
             let entry = Entry::new(payload);
@@ -227,6 +233,7 @@ impl Ring {
                 (station, orphan) => {
                     if let (Some(ring), Some(orphan)) = (crew.ring(), orphan) {
                         locked(&ring.orphans).push(orphan);
+                        crew.wake_steward();
                     }
                     station.and(Err(io::Error::from(io::ErrorKind::NotFound)))
                 }
@@ -234,10 +241,12 @@ impl Ring {
         });
         if !started && let Some(orphan) = locked(&cradle).take() {
             locked(&self.orphans).push(orphan);
+            crew.wake_steward();
         }
     }
 
-    /// Starts a worker of a queue, which counts it as free from now on.
+    /// Starts a worker of a queue, which counts it as free from now on. False when there are far
+    /// too many, or the machine gives no thread.
     fn start(
         &self,
         crew: &Arc<Crew>,
@@ -246,7 +255,9 @@ impl Ring {
         + Send
         + 'static,
     ) -> bool {
-        if self.total.fetch_add(1, SeqCst) >= self.most {
+        // Beyond the most that there are by growth are shares of queues that came late, and those
+        // who take over an entry that is there already.
+        if self.total.fetch_add(1, SeqCst) >= 3 * self.most {
             self.total.fetch_sub(1, SeqCst);
             return false;
         }
@@ -256,19 +267,24 @@ impl Ring {
             let station = Station::new(of.clone(), &crew.device);
             let made = prepare(&crew, station).map_err(|error| error.to_string());
             let begun = made.and_then(|(station, first)| {
-                Worker::begin(crew.clone(), station, first).map_err(|errno| errno.to_string())
+                // The answer to a request fetches the next by itself.
+                let fetches = matches!(first, First::LetGo(..));
+                let begun = Worker::begin(crew.clone(), station, first);
+                begun.map(|worker| (worker, fetches)).map_err(|errno| errno.to_string())
             });
             match begun {
-                Ok(worker) => {
-                    if let Some(ring) = crew.ring() {
-                        ring.nudge(&crew);
+                Ok((worker, fetches)) => {
+                    if !fetches {
+                        hand_over(&crew, &of);
                     }
                     worker.work();
                 }
-                Err(_) if crew.ended() => of.leave(),
                 Err(error) => {
-                    log::warn!("no other worker for queue {}: {error}", of.id);
+                    if !crew.ended() {
+                        log::warn!("no other worker for queue {}: {error}", of.id);
+                    }
                     of.leave();
+                    crew.wake_steward();
                 }
             }
             crew.worker_left();
@@ -282,7 +298,8 @@ impl Ring {
         spawned.is_ok()
     }
 
-    /// Has what waits in the queue of this CPU handed over to a worker that has come to it.
+    /// Has what waits in the queue of this CPU handed over to a worker that has come to it. False
+    /// if the kernel did not take the word.
     ///
     /// Linux (6.18) gives a new entry only requests that are made from then on. What was made
     /// before waits until some worker of the queue commits an answer, and all of them may be
@@ -290,7 +307,7 @@ impl Ring {
     /// CPU when it is asked for no bytes of a file's pages. It has to be a regular file that the
     /// kernel knows, and any will do; but it may just be giving one back. (Before it was asked to
     /// be regular, the root will do.)
-    fn nudge(&self, crew: &Crew) {
+    fn nudge(&self, crew: &Crew) -> bool {
         /// Above all ids that the kernel gives. Even: of an odd one it takes the last bit off.
         const FIRST: u64 = 1 << 62;
         /// So many files are tried.
@@ -301,9 +318,10 @@ impl Ring {
         for nodeid in files.chain([ROOT_ID]) {
             let unique = FIRST + 2 * self.nudges.fetch_add(1, SeqCst);
             if crew.device.notify(notify::retrieve(unique, nodeid, 0, 0).parts()).is_ok() {
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// The threads of a queue.
@@ -360,6 +378,30 @@ impl Prepared {
     }
 }
 
+/// Sees to it that what waits in a queue reaches the worker that has just come to it. On a thread
+/// of its own on that CPU: the kernel may have somebody wait who asks it for a file.
+fn hand_over(crew: &Arc<Crew>, queue: &Arc<Queue>) {
+    const LONGEST: Duration = Duration::from_millis(100);
+    queue.expect();
+    let (crew, queue) = (crew.clone(), queue.clone());
+    let work = move || {
+        cpus::stay_on(queue.id.into());
+        let mut pause = Duration::from_millis(1);
+        // Whoever of the queue takes a request fetches the next with the answer.
+        while queue.expects() && !crew.ended() {
+            if crew.ring().is_some_and(|ring| ring.nudge(&crew)) {
+                return;
+            }
+            // No regular file is known to the kernel. One may be soon.
+            thread::sleep(pause);
+            pause = (2 * pause).min(LONGEST);
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("filo-ring-nudge".into()).spawn(work) {
+        log::warn!("requests may wait for the next one: no thread: {error}");
+    }
+}
+
 /// The life of a queue's first worker.
 fn first_worker(
     queue: &Arc<Queue>,
@@ -398,13 +440,22 @@ fn first_worker(
 /// Makes the kernel do without a ring: it gives up at the first entry it cannot take, and no queue
 /// has this number.
 fn refuse(device: &Device) {
-    let refused = Uring::new(device).and_then(|mut uring| {
-        let refused = uring.register(u16::MAX, Entry::new(0)?);
-        Ok(refused.is_err())
-    });
-    if !matches!(refused, Ok(true)) {
-        log::error!("the kernel waits for a ring that it does not get: {refused:?}");
+    const TRIES: u32 = 100;
+    let mut last = None;
+    for _ in 0..TRIES {
+        let refused = Uring::new(device).and_then(|mut uring| {
+            let refused = uring.register(u16::MAX, Entry::new(0)?);
+            Ok(refused.err())
+        });
+        match refused {
+            // That is of its own state, not of what it was told.
+            Ok(None | Some(Errno::AGAIN | Errno::INTR | Errno::NOMEM)) | Err(_) => {}
+            Ok(Some(_)) => return,
+        }
+        last = Some(refused);
+        thread::sleep(Duration::from_millis(1));
     }
+    log::error!("the kernel waits for a ring that it does not get: {last:?}");
 }
 
 #[cfg(test)]

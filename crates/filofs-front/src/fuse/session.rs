@@ -311,10 +311,10 @@ impl Shared {
             log::error!("{:?}: {errno}", self.mount);
         }
         self.crew.dispatch.life.enter(ServeState::Unmounted);
+        // The herald sees that all is over, and whoever waited for the end has nobody to tell.
+        self.up.close();
         *locked(&self.end) = Some(report);
         self.ended.notify_all();
-        // The herald sees that all is over.
-        self.up.close();
     }
 }
 
@@ -404,7 +404,8 @@ fn handshake(
                 }
                 let area = offer.and_then(|offer| {
                     let shape = terms::area_of(&offer)?;
-                    Attendants::are_allowed(options.most_workers).then_some(())?;
+                    let slots = shape.slots as usize;
+                    Attendants::are_allowed(options.most_workers, slots).then_some(())?;
                     let opened = Area::open(&descriptor?, shape);
                     opened.inspect_err(|errno| log::warn!("no shared memory: {errno}")).ok()
                 });

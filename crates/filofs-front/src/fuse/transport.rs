@@ -16,7 +16,8 @@ pub(super) enum Chosen {
 impl Chosen {
     /// Before the kernel was heard.
     pub(super) fn choose(options: &FuseOptions, device: &Device) -> Chosen {
-        let queues = cpus::possible();
+        let possible = cpus::possible();
+        let queues = possible.unwrap_or(1);
         let auto = options.transport == Transport::Auto;
         let why = if options.transport == Transport::Classic {
             "asked for"
@@ -25,10 +26,14 @@ impl Chosen {
         } else if options.most_workers < 2 * queues || queues > usize::from(u16::MAX) {
             // One for each queue, and as many for what takes its time.
             "fewer workers than a ring takes"
+        } else if possible.is_none() {
+            // The kernel waits for as many queues.
+            "how many CPUs there can be is not known"
         } else if auto && queues == 1 {
             "there is one CPU"
-        } else if auto && !cpus::all_allowed() {
-            // Who asks is mostly on the same CPU, where reading the device is faster.
+        } else if !cpus::all_allowed() {
+            // Each queue is served on its CPU. And who asks is mostly on the one that we may use,
+            // where reading the device is faster.
             "not all CPUs may be used"
         } else {
             return Chosen::Ring(queues);

@@ -110,6 +110,14 @@ impl Health {
     }
 }
 
+/// Whether the machine gives no page before it has counted it (vm.overcommit_memory, proc(5)). A
+/// shared page can then be missing when it is first touched, which is SIGBUS, and a server can see
+/// to that by taking pages out.
+fn is_memory_rationed() -> bool {
+    let mode = std::fs::read_to_string("/proc/sys/vm/overcommit_memory");
+    mode.is_ok_and(|mode| mode.trim() == "2")
+}
+
 /// Starts a server, or starts it again, and greets it.
 pub(super) fn begin(
     starter: &dyn Starter,
@@ -121,7 +129,7 @@ pub(super) fn begin(
     let connection = Connection::new(&settings.name, channel, MESSAGE_MAX, dump)
         .map_err(|errno| errno.text().to_owned())?;
     // Every message can be seen where there is but one way.
-    let shares = settings.shares_memory && !settings.trace_messages;
+    let shares = settings.shares_memory && !settings.trace_messages && !is_memory_rationed();
     let shared = shares.then(|| Area::create(Slots::SHAPE)).transpose();
     let shared = shared.unwrap_or_else(|errno| {
         log::warn!("{}: no memory to share: {errno}", settings.name);

@@ -64,6 +64,8 @@ impl Server {
     const MOST_DEATHS_ALONE: u32 = 2;
     /// Nor is one that was on its way so often, with whomever.
     const MOST_DEATHS: u32 = 10;
+    /// Nor is one that found so many servers gone, whether they have seen it or not.
+    const MOST_GOINGS: u32 = 100;
     /// How long a caller waits for a server to be started again, where it may wait for ever.
     const RETURN: Duration = Duration::from_secs(60);
 
@@ -140,7 +142,7 @@ impl Server {
         cx: &Context<'_>,
         mut operation: impl FnMut(&Attempt) -> Answer<T>,
     ) -> Result<T> {
-        let (mut deaths, mut alone) = (0, 0);
+        let (mut deaths, mut alone, mut goings) = (0, 0, 0);
         loop {
             let attempt = Attempt { link: self.now(), again: deaths > 0 };
             let epoch = attempt.epoch;
@@ -155,8 +157,13 @@ impl Server {
             attempt.connection.die();
             deaths += u32::from(fault == Fault::Died);
             alone += u32::from(fault == Fault::Died && going.is_alone());
+            // Whether it has seen the request is, in shared memory, what it says itself.
+            goings += 1;
             drop(going);
-            if alone >= Self::MOST_DEATHS_ALONE || deaths >= Self::MOST_DEATHS {
+            if alone >= Self::MOST_DEATHS_ALONE
+                || deaths >= Self::MOST_DEATHS
+                || goings >= Self::MOST_GOINGS
+            {
                 log::error!("{}: a request that kills it is given up", self.name);
                 return Err(Errno::EIO);
             }

@@ -38,8 +38,6 @@ struct Stay {
     unique: u64,
     /// What its caller is asked meanwhile.
     questions: Vec<u64>,
-    /// It waited already when somebody looked last.
-    waits_long: bool,
 }
 
 /// A slot that is the caller's.
@@ -66,8 +64,13 @@ impl Slots {
     /// memory than 16 MiB. Pages that nothing was ever written to are none.
     pub(super) const SHAPE: Shape = Shape { slots: 16, size: (1 << 20) + 4096 };
 
-    /// Who has less time than that sees to its end by itself.
-    const SHORT: Duration = Duration::from_secs(2);
+    /// No longer does anybody sleep before looking around. A server could keep every wake-up to
+    /// itself, by sleeping at the same word before us or by having us sleep at another.
+    const NAP: Duration = Duration::from_secs(1);
+
+    /// So often in one wait is somebody woken without a pause in between: a server that wakes
+    /// callers for nothing burns its own time, not ours.
+    const MOST_TURNS: u32 = 64;
 
     /// A server needs one answer.
     const MOST_QUESTIONS: usize = 8;
@@ -123,18 +126,11 @@ impl Slots {
         fits
     }
 
-    /// Has those who have been waiting since the last time look around, whether they still should.
-    /// What is left to be said to the server: questions that came when nobody waited any more. To
-    /// be called now and then, so that none of them needs a clock of its own. True if any wait.
+    /// Says what is left to be said to the server: answers to questions that came when nobody
+    /// waited any more. To be called now and then. True if any wait.
     pub(super) fn tend(&self, tell: impl Fn(u64)) -> bool {
-        let mut waits = false;
         let mut state = locked(&self.state);
-        for (stay, slot) in state.stays.iter_mut().zip(0..) {
-            if stay.unique != 0 && std::mem::replace(&mut stay.waits_long, true) {
-                self.area.nudge(slot);
-            }
-            waits |= stay.unique != 0;
-        }
+        let waits = state.stays.iter().any(|stay| stay.unique != 0);
         let stray = std::mem::take(&mut state.stray);
         drop(state);
         stray.into_iter().for_each(tell);
@@ -183,6 +179,7 @@ impl Slot<'_> {
         let Slot { slots: Slots { area, wakers, .. }, index, .. } = self;
         let waker = wakers.get(*index as usize).unwrap_or(Waker::noop());
         area.await_briefly(*index, &self.slots.spin);
+        let mut turns = 0u32;
         loop {
             let seen = area.look_at(*index);
             if seen.is_answered() {
@@ -194,8 +191,12 @@ impl Slot<'_> {
             if let Some(fault) = stop() {
                 return Err(fault);
             }
-            let at_most = time_left().filter(|left| *left < Slots::SHORT);
-            cancel.sleep_until_woken(waker, || area.sleep(*index, seen, at_most));
+            turns = turns.saturating_add(1);
+            if turns > Slots::MOST_TURNS {
+                cancel.sleep(Duration::from_millis(1));
+            }
+            let at_most = time_left().map_or(Slots::NAP, |left| left.min(Slots::NAP));
+            cancel.sleep_until_woken(waker, || area.sleep(*index, seen, Some(at_most)));
         }
     }
 

@@ -123,7 +123,10 @@ impl Connection {
         }
         let unique = slot.unique;
         let until = patience.map(|patience| Instant::now() + patience);
-        let message = self.message(cx, unique, nodeid, operation, slot.size())?;
+        // Only data goes beyond what was agreed on for the socket.
+        let is_data = matches!(operation, Operation::Write { .. });
+        let most = if is_data { slot.size() } else { slot.size().min(self.max_message()) };
+        let message = self.message(cx, unique, nodeid, operation, most)?;
         if self.is_dead() {
             return Err(Fault::Gone);
         }

@@ -1,7 +1,8 @@
 //! A server that writes into the shared memory what it likes, while requests go by it.
 
-use crate::ground::{FILE, Ground, byte_at, timely};
+use crate::ground::{FILE, Ground, SLOW, byte_at, timely};
 use filofs::{Context, Errno, FileSystem, OpenFlags};
+use filofs_front::area::{Area, Shape};
 use filofs_front::local::Local;
 use rustix::io::pwrite;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -123,6 +124,33 @@ fn a_server_that_scribbles_harms_only_its_callers() {
         ground.end();
     }
     other.end();
+}
+
+#[test]
+fn a_server_that_sleeps_where_callers_do_takes_no_wake_up_from_them() {
+    let ground = Ground::new(Duration::from_secs(600));
+    let shape = Shape { slots: 16, size: (1 << 20) + 4096 };
+    let theirs = Area::open(&ground.shared, shape).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // First in each line, before any caller is.
+        for slot in 0..shape.slots {
+            let (theirs, over) = (&theirs, &over);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let limit = Some(Duration::from_millis(200));
+                    theirs.sleep(slot, theirs.look_at(slot), limit);
+                }
+            });
+        }
+        let caller = scope.spawn(|| ground.look_up(&Context::internal(), SLOW).map(drop));
+        ground.told.wait_for_slow(1);
+        ground.cut();
+        let ended = timely("a caller of a server that is gone", || caller.join().unwrap());
+        over.store(true, Ordering::Relaxed);
+        assert!(ended.is_err(), "{ended:?}");
+    });
+    ground.end();
 }
 
 #[test]

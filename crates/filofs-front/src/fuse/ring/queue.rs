@@ -3,7 +3,7 @@
 use super::super::stall::Stall;
 use filofs::locked;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 /// One queue: the requests of one CPU.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Queue {
     taken: AtomicU64,
     /// The opcode taken last.
     last: AtomicU32,
+    /// A worker has come, and what waited before it has not been handed over.
+    expects: AtomicBool,
     /// What `taken` was when the steward looked last.
     seen: AtomicU64,
     /// What the steward has seen since nothing moves.
@@ -32,6 +34,7 @@ impl Queue {
             free: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
             last: AtomicU32::new(0),
+            expects: AtomicBool::new(false),
             seen: AtomicU64::new(0),
             stall: Mutex::new(None),
         }
@@ -41,6 +44,16 @@ impl Queue {
     pub(super) fn come(&self) {
         self.workers.fetch_add(1, SeqCst);
         self.release();
+    }
+
+    /// Something may wait that is not handed over by itself.
+    pub(super) fn expect(&self) {
+        self.expects.store(true, SeqCst);
+    }
+
+    /// Whether it still may: nothing was taken since.
+    pub(super) fn expects(&self) -> bool {
+        self.expects.load(SeqCst)
     }
 
     /// A worker goes that is free.
@@ -68,6 +81,9 @@ impl Queue {
     pub(super) fn take(&self, opcode: u32) -> bool {
         self.taken.fetch_add(1, SeqCst);
         self.last.store(opcode, SeqCst);
+        if self.expects() {
+            self.expects.store(false, SeqCst);
+        }
         self.free.fetch_sub(1, SeqCst) == 1
     }
 

@@ -99,10 +99,14 @@ impl Outlet for Tray {
 
     fn collect(&self, nodeid: u64) -> Result<(), Errno> {
         // The kernel writes out from here, by requests of this very CPU.
-        if let Some(ring) = self.crew.ring() {
-            ring.make_room(&self.crew, &self.queue);
+        if !self.may_wait() {
+            return Err(Errno::BUSY);
         }
         self.crew.device.collect(nodeid)
+    }
+
+    fn may_wait(&self) -> bool {
+        self.crew.ring().is_none_or(|ring| ring.make_room(&self.crew, &self.queue))
     }
 
     fn doubt(&self, nodeid: u64) {

@@ -12,7 +12,6 @@ use zerocopy::IntoBytes;
 /// An io_uring with one command at a time on it: an entry that is lent to the kernel until a
 /// request has come in it. It belongs to the thread that made it.
 pub(super) struct Uring {
-    /// Dropped first: after that the kernel writes nowhere any more.
     ring: IoUring<squeue::Entry128, cqueue::Entry>,
     lent: Option<Entry>,
     /// Where the kernel finds its two parts: what REGISTER points to.
@@ -38,9 +37,6 @@ impl Uring {
         builder.setup_single_issuer().setup_defer_taskrun();
         let ring: IoUring<squeue::Entry128, cqueue::Entry> = builder.build(2)?;
         ring.submitter().register_files(&[device.as_fd().as_raw_fd()])?;
-        // Saves the kernel a look at the table of descriptors; before Linux 5.18 there is no such
-        // thing, and nothing is lost.
-        let _ = ring.submitter().register_ring_fd();
         // Who waits for a request waits for no disk, and is not to be shown so by top(1).
         let quiet = if ring.params().is_feature_no_iowait() { Self::NO_IOWAIT } else { 0 };
         let flags = Self::GETEVENTS | quiet;
@@ -63,6 +59,13 @@ impl Uring {
     pub(super) fn commit(&mut self, queue: u16, id: u64, entry: Entry) -> Result<(), Errno> {
         let cmd = UringCmdReq { qid: queue, commit_id: id, ..UringCmdReq::default() };
         self.push(UringCmd::CommitAndFetch, &cmd, entry)
+    }
+
+    /// Says what is unsaid, without waiting.
+    pub(super) fn say(&mut self) {
+        if self.unsaid > 0 {
+            let _ = self.enter(0);
+        }
     }
 
     /// Waits for a request, and gives back the entry it is in.
@@ -131,5 +134,15 @@ impl Uring {
         let result = self.ring.completion().next()?.result();
         self.pending = false;
         Some(if result < 0 { Err(Errno::from_raw_os_error(-result)) } else { Ok(()) })
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if self.pending {
+            // The kernel may write there until it has let the ring go, which it does in its own
+            // time. Only the end of a connection leads here.
+            std::mem::forget(self.lent.take());
+        }
     }
 }

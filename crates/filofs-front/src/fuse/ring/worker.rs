@@ -12,7 +12,6 @@ use super::uring::Uring;
 use filofs::{Errno, locked};
 use filofs_wire::abi::Opcode;
 use rustix::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -36,32 +35,25 @@ pub(super) struct Desk {
     pub(super) queue: Arc<Queue>,
     /// The worker's thread.
     pub(super) thread: u32,
-    /// The request on it; 0 for none.
-    unique: AtomicU64,
-    /// The entry in which it came, while the worker serves it with memory of its own.
-    entry: Mutex<Option<Entry>>,
+    /// The request on it and the entry in which it came, while the worker serves it with memory
+    /// of its own.
+    entry: Mutex<Option<(u64, Entry)>>,
 }
 
 impl Desk {
     fn new(queue: Arc<Queue>) -> Desk {
         let thread = rustix::thread::gettid().as_raw_nonzero().get() as u32;
-        Desk { queue, thread, unique: AtomicU64::new(0), entry: Mutex::default() }
+        Desk { queue, thread, entry: Mutex::default() }
     }
 
     fn put(&self, unique: u64, entry: Entry) {
-        *locked(&self.entry) = Some(entry);
-        self.unique.store(unique, SeqCst);
+        *locked(&self.entry) = Some((unique, entry));
     }
 
     /// Takes the entry away, if it is that request's. Whoever has it answers.
     pub(super) fn take(&self, unique: u64) -> Option<Entry> {
-        if self.unique.load(SeqCst) != unique {
-            return None;
-        }
-        let entry = locked(&self.entry).take();
-        // Uniques come once, so nobody else can have put one here meanwhile.
-        self.unique.store(0, SeqCst);
-        entry
+        let mut entry = locked(&self.entry);
+        entry.take_if(|(of, _)| *of == unique).map(|(_, entry)| entry)
     }
 }
 
@@ -150,6 +142,8 @@ impl Worker {
                 break;
             }
         }
+        // Where it is we who ended it, somebody may still wait for the last answer.
+        self.uring.say();
         self.queue.leave();
         self.stand_up();
     }
