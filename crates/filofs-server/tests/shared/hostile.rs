@@ -150,6 +150,7 @@ fn a_server_that_sleeps_where_callers_do_takes_no_wake_up_from_them() {
         over.store(true, Ordering::Relaxed);
         assert!(ended.is_err(), "{ended:?}");
     });
+    drop(theirs);
     ground.end();
 }
 
