@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use thread::Worker;
 
-pub use thread::{lock_description, mapped, may_become_users, read_to_nowhere, stop_appending};
+pub use thread::{
+    lock_description, map_of, mapped, may_become_users, read_to_nowhere, stop_appending,
+};
 
 /// A process of the operating system, as far as file systems can tell: a thread with credentials,
 /// a working directory, a umask and descriptors of its own.

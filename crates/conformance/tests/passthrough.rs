@@ -4,7 +4,7 @@
 
 mod stacks;
 
-use conformance::os::{OsProcess, TempDir, mapped};
+use conformance::os::{OsProcess, TempDir, map_of, mapped};
 use conformance::{Abilities, Subject};
 use filofs::{FileSystem, Identity, Mount, Op, OpenFlags, Stack};
 use filofs_bases::dir::{Dir, DirOptions};
@@ -301,7 +301,7 @@ fn a_mapping_outlives_the_descriptor_and_the_name() {
     let on = On::plain(&below);
     fs::write(on.above("f"), pattern()).unwrap();
     mapped(&on.above("f"), 4096, |map| {
-        // `mapped` has a descriptor; these come and go beside it.
+        // Comes and goes beside it.
         let other = rw(&on.above("f"));
         fs::rename(on.above("f"), on.above("g")).unwrap();
         fs::remove_file(on.above("g")).unwrap();
@@ -314,6 +314,50 @@ fn a_mapping_outlives_the_descriptor_and_the_name() {
         assert_eq!(other.metadata().unwrap().nlink(), 0);
     });
     assert_eq!(on.asked(), (0, 0));
+}
+
+#[test]
+fn a_mapping_that_nobody_has_open_and_a_later_open_are_one_file() {
+    if !possible(Front::Fuse) {
+        return;
+    }
+    let below = TempDir::new();
+    let on = On::plain(&below);
+    // Smaller than what passes for a reader alone.
+    fs::write(on.below("f"), [1; 32 << 10]).unwrap();
+    let read = |path: &Path| fs::read(path).unwrap()[0];
+    mapped(&on.above("f"), 4096, |map| {
+        for byte in 2..6 {
+            map[0] = byte;
+            assert_eq!((read(&on.above("f")), read(&on.below("f"))), (byte, byte));
+            rw(&on.above("f")).write_all_at(&[byte + 100], 0).unwrap();
+            assert_eq!(map[0], byte + 100);
+        }
+    });
+}
+
+#[test]
+fn what_may_only_be_appended_to_is_not_stored_into() {
+    if !possible(Front::Fuse) {
+        return;
+    }
+    let below = TempDir::new();
+    let on = On::plain(&below);
+    fs::write(on.below("log"), [b'1'; 200_000]).unwrap();
+    let chattr = |change| {
+        let done = Command::new("chattr").arg(change).arg(on.below("log")).status().unwrap();
+        done.success()
+    };
+    if !chattr("+a") {
+        println!("skipped: the file system of {:?} has no such attribute", below.path());
+        return;
+    }
+    let log = File::options().read(true).append(true).open(on.above("log")).unwrap();
+    // A store may be refused at once, or when it is written back.
+    let _ = map_of(&log, 4096, |map| map[0] = b'2');
+    let kept = fs::read(on.below("log")).unwrap();
+    assert!(chattr("-a"));
+    assert!(kept.len() == 200_000 && kept.iter().all(|byte| *byte == b'1'), "{}", kept.len());
 }
 
 /// Who may pass is settled by what the stack does and by what was asked for.

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::last_errno;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -115,23 +116,45 @@ fn catch_signal() {
     });
 }
 
-/// Runs something on a shared writable mapping of a file of the host.
+/// Runs something on a shared writable mapping of a file of the host, which nobody has open any
+/// more.
 pub fn mapped<T>(path: &Path, len: usize, run: impl FnOnce(&mut [u8]) -> T) -> T {
     let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+    map(file, len, run).unwrap()
+}
+
+/// The same of a file that is open, and stays so. Errors: those of mmap(2) and msync(2).
+pub fn map_of<T>(
+    file: &std::fs::File,
+    len: usize,
+    run: impl FnOnce(&mut [u8]) -> T,
+) -> Result<T, filofs::Errno> {
+    map(file.as_fd(), len, run)
+}
+
+fn map<T>(
+    file: impl AsFd,
+    len: usize,
+    run: impl FnOnce(&mut [u8]) -> T,
+) -> Result<T, filofs::Errno> {
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&file.as_fd());
     let access = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping of a file that is open; the kernel chooses the place.
     let at = unsafe { libc::mmap(std::ptr::null_mut(), len, access, libc::MAP_SHARED, fd, 0) };
-    assert_ne!(at, libc::MAP_FAILED, "mmap: {:?}", last_errno());
+    if at == libc::MAP_FAILED {
+        return Err(last_errno());
+    }
+    drop(file);
     // SAFETY: `len` mapped bytes, used by nobody else in this process; tests keep the file at
     // least that long, and a byte of it that others change is read only after they are done.
     let answer = run(unsafe { std::slice::from_raw_parts_mut(at.cast(), len) });
     // SAFETY: the mapping made above; no reference to it is left.
-    unsafe {
-        assert_eq!(libc::msync(at, len, libc::MS_SYNC), 0);
+    let written = unsafe {
+        let written = libc::msync(at, len, libc::MS_SYNC);
         libc::munmap(at, len);
-    }
-    answer
+        written
+    };
+    if written == 0 { Ok(answer) } else { Err(last_errno()) }
 }
 
 /// Reads the beginning of a file of the host to an address where nothing is: the errno.

@@ -289,6 +289,14 @@ impl Dir {
             self.kill_priv(&inode(node)?, open.fd())?;
         }
         let append = flags.appends(open.flags);
+        // What was stored through a mapping, in a file that may only be appended to (chattr +a):
+        // this descriptor would append it.
+        if !append && open.flags.has(OpenFlags::APPEND) {
+            let host = rustix::fs::fcntl_getfl(open.fd()).map_err(up)?;
+            if host.contains(OFlags::APPEND) {
+                return Err(Errno::EPERM);
+            }
+        }
         let gather = append && data.chunk().len() < data.remaining();
         let direct = open.flags.has(OpenFlags::DIRECT);
         let mut written = 0;

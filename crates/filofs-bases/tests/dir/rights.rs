@@ -245,6 +245,10 @@ fn set_id_bits_and_capabilities_die_on_write() {
         assert_eq!(copied, Ok(5));
         assert!(is_tame(&g, "copied"), "copy by {cx:?}");
     }
+    // A stranger's chown(2) to nobody else takes nothing away: on the host it is EPERM.
+    program(&g, "chowned");
+    g.dir.setattr(&user(1000), &g.walk("chowned").unwrap(), None, &SetAttr::default()).unwrap();
+    assert_eq!(fs::metadata(g.at("chowned")).unwrap().mode() & 0o7777, 0o6777);
     // The super-user for itself keeps them.
     program(&g, "kept");
     let open = g.open(&root(), &g.walk("kept").unwrap(), OpenFlags::WRONLY).unwrap();
