@@ -324,7 +324,7 @@ fn a_mapping_that_nobody_has_open_and_a_later_open_are_one_file() {
     let below = TempDir::new();
     let on = On::plain(&below);
     // Smaller than what passes for a reader alone.
-    fs::write(on.below("f"), [1; 32 << 10]).unwrap();
+    fs::write(on.below("f"), vec![1; 32 << 10]).unwrap();
     let read = |path: &Path| fs::read(path).unwrap()[0];
     mapped(&on.above("f"), 4096, |map| {
         for byte in 2..6 {
@@ -343,7 +343,7 @@ fn what_may_only_be_appended_to_is_not_stored_into() {
     }
     let below = TempDir::new();
     let on = On::plain(&below);
-    fs::write(on.below("log"), [b'1'; 200_000]).unwrap();
+    fs::write(on.below("log"), vec![b'1'; 200_000]).unwrap();
     let chattr = |change| {
         let done = Command::new("chattr").arg(change).arg(on.below("log")).status().unwrap();
         done.success()
