@@ -1,8 +1,8 @@
 //! `liveness`: whether the server of a mount is gone, asked by a process of its own.
 //!
 //! A server that has stopped, and gets requests over io_uring, holds whoever asks it beyond
-//! SIGKILL: the request is the server's as soon as it is made. So the asking is left to a child that
-//! nobody has to wait for. It goes when the server goes on, or goes.
+//! SIGKILL: the request is the server's as soon as it is made. So the asking is left to a child
+//! that nobody has to wait for. It goes when the server goes on, or goes.
 
 use rustix::io::Errno;
 use std::process::{Command, ExitCode, Stdio};

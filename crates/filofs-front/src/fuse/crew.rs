@@ -362,6 +362,18 @@ impl Crew {
         }
     }
 
+    /// Waits until somebody reads the device and nothing is in there, but not for ever.
+    pub(super) fn catch_up(&self) {
+        /// So many looks.
+        const MOST: u32 = 100;
+        for _ in 0..MOST {
+            thread::sleep(Self::LOOK);
+            if self.ended() || self.readers.load(SeqCst) > 0 && !self.device.is_readable() {
+                return;
+            }
+        }
+    }
+
     /// How many requests were taken, whatever way they came.
     fn asked(&self) -> u64 {
         self.taken.load(SeqCst).wrapping_add(self.ring().map_or(0, Ring::taken))

@@ -23,6 +23,12 @@ pub(super) trait Outlet: Sync {
     /// it has come, as WRITE requests that other workers serve. EBUSY when it could not.
     fn collect(&self, nodeid: u64) -> Result<(), Errno>;
 
+    /// Waits for what the kernel gave back before this request and has told by another way, a
+    /// little. False if there is no other way.
+    fn catch_up(&self) -> bool {
+        false
+    }
+
     /// Whether somebody else serves requests while whoever serves this one waits for another.
     fn may_wait(&self) -> bool {
         true
@@ -124,6 +130,11 @@ impl Device {
             _ => None,
         });
         (arrival, descriptor)
+    }
+
+    /// Whether a message waits to be read.
+    pub(super) fn is_readable(&self) -> bool {
+        self.poll(Some(Duration::ZERO))
     }
 
     /// Waits for the next message of a socket, at most that long. If somebody else was quicker

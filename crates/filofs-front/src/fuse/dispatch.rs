@@ -169,7 +169,15 @@ impl Dispatch {
             if !matches!(request.opcode, Opcode::Destroy) && self.agreed() {
                 self.agreed.store(false, Ordering::SeqCst);
             }
-            ask.run(&request.operation, window)
+            let mut done = ask.run(&request.operation, window);
+            // What was removed before makes room only now, if it is given back by another way.
+            if matches!(done, Err(Errno::ENOSPC | Errno::EDQUOT))
+                && !answer.given()
+                && answer.outlet().catch_up()
+            {
+                done = ask.run(&request.operation, window);
+            }
+            done
         };
         match done {
             Ok(()) => {}

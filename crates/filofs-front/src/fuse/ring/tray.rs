@@ -105,6 +105,11 @@ impl Outlet for Tray {
         self.crew.device.collect(nodeid)
     }
 
+    fn catch_up(&self) -> bool {
+        self.crew.catch_up();
+        true
+    }
+
     fn may_wait(&self) -> bool {
         self.crew.ring().is_none_or(|ring| ring.make_room(&self.crew, &self.queue))
     }
