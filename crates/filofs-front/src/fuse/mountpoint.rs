@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A place in the tree of files where a session is mounted.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ enum How {
 }
 
 impl Mountpoint {
+    /// How often a mount that is in use is tried again, and how long after.
+    const LOOKS: u32 = 10;
+    const LOOK: Duration = Duration::from_millis(20);
+
     /// For a descriptor that came from somewhere: there is nothing to take away.
     pub(super) fn given(path: &Path) -> Mountpoint {
         Mountpoint { path: path.to_owned(), how: How::Given, id: None }
@@ -93,7 +98,16 @@ impl Mountpoint {
             How::Direct => {
                 let mut flags = UnmountFlags::NOFOLLOW;
                 flags.set(UnmountFlags::DETACH, lazy);
-                match rustix::mount::unmount(&self.path, flags) {
+                // Whoever looks at the mount, as df(1) does, is in it for a moment.
+                let mut unmounted = rustix::mount::unmount(&self.path, flags);
+                for _ in 0..Self::LOOKS {
+                    if unmounted != Err(rustix::io::Errno::BUSY) {
+                        break;
+                    }
+                    std::thread::sleep(Self::LOOK);
+                    unmounted = rustix::mount::unmount(&self.path, flags);
+                }
+                match unmounted {
                     // EINVAL: it is no mount point any more.
                     Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()),
                     Err(rustix::io::Errno::BUSY) => {
