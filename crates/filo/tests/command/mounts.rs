@@ -380,3 +380,21 @@ fn what_is_cached_goes_with_the_first_open_after_a_change_below() {
     }
     assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
 }
+
+#[test]
+fn a_fault_that_says_there_is_no_room_is_heard_whatever_way_requests_come() {
+    if !can_mount() {
+        return;
+    }
+    let place = Place::new();
+    let at = place.dir("mnt");
+    for transport in ["transport=ring", "transport=classic"] {
+        let fault = "fault:op=mkdir,nth=1,errno=ENOSPC";
+        let output = filo(&["mount", "-o", transport, "mem:", fault, at.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let refused = std::fs::create_dir(at.join("d")).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(28), "{transport}");
+        std::fs::create_dir(at.join("d")).unwrap();
+        assert!(filo(&["umount", at.to_str().unwrap()]).status.success());
+    }
+}

@@ -10,7 +10,7 @@ use super::device::Outlet;
 use super::flight::{Flight, Yields};
 use super::ledger::Ledger;
 use super::life::{Life, ServeState};
-use filofs::{Context, Errno, FileSystem, Gid, Pid, RequestId, Result, Uid, UnmountFlags};
+use filofs::{Context, Errno, FileSystem, Gid, OpSet, Pid, RequestId, Result, Uid, UnmountFlags};
 use filofs_wire::abi::{self, Opcode, WriteFlags};
 use filofs_wire::reply;
 use filofs_wire::request::{Malformed, Operation, Request};
@@ -170,9 +170,11 @@ impl Dispatch {
                 self.agreed.store(false, Ordering::SeqCst);
             }
             let mut done = ask.run(&request.operation, window);
-            // What was removed before makes room only now, if it is given back by another way.
+            // What was removed before makes room only now, if it is given back by another way. Not
+            // asked again where a layer takes part, which may mean just this (`fault`).
             if matches!(done, Err(Errno::ENOSPC | Errno::EDQUOT))
                 && !answer.given()
+                && self.ledger.mount().stack().intercepted() == OpSet::NONE
                 && answer.outlet().catch_up()
             {
                 done = ask.run(&request.operation, window);

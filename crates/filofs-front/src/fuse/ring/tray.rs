@@ -106,8 +106,12 @@ impl Outlet for Tray {
     }
 
     fn catch_up(&self) -> bool {
-        self.crew.catch_up();
-        true
+        // Nobody else of this CPU waits along.
+        let waits = self.may_wait();
+        if waits {
+            self.crew.catch_up();
+        }
+        waits
     }
 
     fn may_wait(&self) -> bool {
