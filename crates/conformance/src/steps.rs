@@ -2,7 +2,7 @@
 
 use crate::model::Model;
 use crate::rng::Rng;
-use crate::{Fd, Subject};
+use crate::{Abilities, Fd, Subject};
 use filofs::{Errno, FallocateFlags, Kind, OpenFlags, RenameFlags, Result, XattrFlags};
 use filofs_front::local::O_CREAT;
 use std::collections::BTreeMap;
@@ -263,7 +263,7 @@ impl<'a> Actor<'a> {
             }
             Step::Write(path, offset, len, seed) => {
                 let fd = s.open(path.as_bytes(), OpenFlags::WRONLY, 0)?;
-                let answer = write_all(s, fd, *offset, &bytes(*len, *seed));
+                let answer = write_by_root(s, fd, *offset, &bytes(*len, *seed));
                 s.close(fd).and(answer)?;
             }
             Step::Read(path) => {
@@ -323,7 +323,7 @@ impl<'a> Actor<'a> {
             Step::Drop(slot) => s.close(self.held.remove(slot).ok_or(Errno::EBADF)?)?,
             Step::ReadHeld(slot) => return read_all(s, self.fd(*slot)?).map(Answer::Bytes),
             Step::WriteHeld(slot, offset, len, seed) => {
-                write_all(s, self.fd(*slot)?, *offset, &bytes(*len, *seed))?;
+                write_by_root(s, self.fd(*slot)?, *offset, &bytes(*len, *seed))?;
             }
             Step::StatHeld(slot) => return s.fstat(self.fd(*slot)?).map(|stat| facts(&stat)),
             Step::FsyncHeld(slot) => s.fsync(self.fd(*slot)?, false)?,
@@ -343,6 +343,20 @@ pub(crate) fn xattr(key: u8) -> Vec<u8> {
 fn facts(stat: &filofs::Attr) -> Answer {
     let size = if stat.kind == Kind::Directory { 0 } else { stat.size };
     Answer::Facts(stat.kind, stat.mode, stat.nlink, size)
+}
+
+/// A write after which set-id bits are what they were, as root's writes leave them. Where the
+/// kernel writes the host's file by itself they may go with root's write too, by no rule a model
+/// could know: then they are set again.
+fn write_by_root(s: &dyn Subject, fd: Fd, offset: u64, bytes: &[u8]) -> Result<()> {
+    const SET_ID: u32 = 0o6000;
+    let keeps = s.abilities().contains(Abilities::KEPT_SET_ID);
+    let before = if keeps { 0 } else { s.fstat(fd)?.mode };
+    write_all(s, fd, offset, bytes)?;
+    if before & SET_ID != 0 && s.fstat(fd)?.mode == before & !SET_ID {
+        s.fchmod(fd, before)?;
+    }
+    Ok(())
 }
 
 fn write_all(s: &dyn Subject, fd: Fd, mut offset: u64, mut bytes: &[u8]) -> Result<()> {

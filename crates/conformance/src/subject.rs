@@ -35,6 +35,8 @@ bitflags! {
         const SPARSE = 1 << 10;
         /// RENAME_WHITEOUT.
         const WHITEOUT = 1 << 11;
+        /// Root's writes leave set-id bits, also of a file that got them while it was open.
+        const KEPT_SET_ID = 1 << 12;
     }
 }
 

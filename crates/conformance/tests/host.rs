@@ -16,7 +16,8 @@ const LINUX: Abilities = Abilities::KERNEL
     .union(Abilities::CHATTR)
     .union(Abilities::HANDLES)
     .union(Abilities::SPARSE)
-    .union(Abilities::WHITEOUT);
+    .union(Abilities::WHITEOUT)
+    .union(Abilities::KEPT_SET_ID);
 
 fn control(parent: &Path, abilities: Abilities, except: &[(&str, &str)]) {
     if !may_become_users() {

@@ -207,6 +207,8 @@ impl Mounted {
             | Abilities::USERS
             | Abilities::WHITEOUT;
         abilities.set(Abilities::SMALL, self.small);
+        let passes = self.session.as_ref().is_some_and(|session| session.passthrough().is_some());
+        abilities.set(Abilities::KEPT_SET_ID, !passes);
         abilities
     }
 
