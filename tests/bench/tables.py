@@ -27,7 +27,10 @@ def goal_table(results):
         return f"{found[0]:.2f} [{found[1]:.2f} - {found[2]:.2f}]" if found else "n/a"
 
     rows = []
+    tests = {(place, test) for place, test, _ in results.cells}
     for goal in goals.GOALS:
+        if tests.isdisjoint((goal.place, test) for test in goal.tests):
+            continue  # not asked for this time
         met = goal.met(results)
         floor = goal.known
         if goal.floor and (found := goal.ratio(results, goal.floor)):
@@ -38,7 +41,7 @@ def goal_table(results):
                      {True: "yes", False: "**no**", None: "n/a"}[met], floor or "-",
                      f"{peer[1]:.2f} {peer[0]}" if peer else "-"])
     count = sum(goal.met(results) is True for goal in goals.GOALS)
-    return [f"{count} of {len(goals.GOALS)} are met.", "",
+    return [f"{count} of {len(rows)} are met.", "",
             *table(["what", "goal", "measured [rounds]", "met", "floor", "best peer"], rows)]
 
 
@@ -109,17 +112,20 @@ def report(results, sections, plots=""):
         lines += [about["note"], ""]
     if any((place, test, name) in results.cells for place, test, name in goals.cells()):
         lines += ["### Goals", "", *goal_table(results)]
+    known = {name for section in sections for name in section.names}
+    known |= {name for _, _, name in goals.cells()}
+    others = dict.fromkeys(name for _, _, name in results.cells if name not in known)
     for section in sections:
         part = []
+        names = (*section.names, *others)
         for place in (ONE_CPU, FREE):
-            shown = figures(results, place, section.tests, section.names, section.base)
+            shown = figures(results, place, section.tests, names, section.base)
             if section.rates:
-                shown += figures(results, place, section.rates, section.names, section.base,
-                                 "rate")
+                shown += figures(results, place, section.rates, names, section.base, "rate")
             if shown:
                 part += [f"#### {place}", "", *shown]
             if shown and place == ONE_CPU and section.processor:
-                part += processor(results, place, section.tests, section.names)
+                part += processor(results, place, section.tests, names)
         if part:
             picture = [f"![{section.title}]({plots}/{section.name}.svg)", ""] \
                 if plots and section.plotted else []
