@@ -36,6 +36,8 @@ cells! {
     dir_null_local: Dir, 1, Local;
     dir_three_nulls_local: Dir, 2, Local;
     dir_trace_local: Dir, 3, Local;
+    mem_idmap_local: Mem, 4, Local;
+    dir_idmap_local: Dir, 4, Local;
     mem_fuse: Mem, 0, Fuse;
     mem_null_fuse: Mem, 1, Fuse;
     mem_three_nulls_fuse: Mem, 2, Fuse;
@@ -45,6 +47,8 @@ cells! {
     dir_null_fuse: Dir, 1, Fuse;
     dir_three_nulls_fuse: Dir, 2, Fuse;
     dir_trace_fuse: Dir, 3, Fuse;
+    mem_idmap_fuse: Mem, 4, Fuse;
+    dir_idmap_fuse: Dir, 4, Fuse;
     mem_server_local: MemServer, 0, Local;
     mem_server_null_local: MemServer, 1, Local;
     mem_server_fuse: MemServer, 0, Fuse;
@@ -53,6 +57,7 @@ cells! {
     dir_server_null_local: DirServer, 1, Local;
     dir_server_fuse: DirServer, 0, Fuse;
     dir_server_null_fuse: DirServer, 1, Fuse;
+    dir_server_idmap_fuse: DirServer, 4, Fuse;
     mem_ring: Mem, 0, Ring;
     mem_null_ring: Mem, 1, Ring;
     dir_ring: Dir, 0, Ring;

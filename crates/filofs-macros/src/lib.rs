@@ -58,7 +58,7 @@ fn methods(body: TokenStream) -> Vec<String> {
 /// What one method adds to the set.
 fn with(method: &str) -> String {
     match method {
-        "enter" | "leave" => ".with_all()".into(),
+        "enter" | "leave" | "group_below" => ".with_all()".into(),
         "name" | "describe" | "attach" | "profile" | "only" => String::new(),
         op => format!(".with(::filofs::Op::{})", camel(op)),
     }

@@ -1,6 +1,6 @@
 //! `Context`: who asks, on behalf of which request, and whether they still want the answer.
 
-use crate::{Gid, Pid, RequestId, Uid, locked};
+use crate::{Gid, Layer, Pid, RequestId, Uid, locked};
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,6 +94,20 @@ impl Groups for Vec<Gid> {
 
     fn contains(&self, gid: Gid) -> bool {
         self.as_slice().contains(&gid)
+    }
+}
+
+/// The groups of a caller as what is below a layer knows them, see [`Layer::group_below`].
+pub struct GroupsBelow<'a, L: Layer + ?Sized> {
+    /// The layer.
+    pub layer: &'a L,
+    /// The groups that it was told.
+    pub above: &'a dyn Groups,
+}
+
+impl<L: Layer + ?Sized> Groups for GroupsBelow<'_, L> {
+    fn list(&self) -> Vec<Gid> {
+        self.above.list().into_iter().map(|group| self.layer.group_below(group)).collect()
     }
 }
 

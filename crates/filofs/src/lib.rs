@@ -145,9 +145,9 @@
 //! something wherever it occurs is better written with hooks.)
 //!
 //! **Hooks**, for a layer that touches every operation. `enter` sees each operation, described by
-//! data ([`Call`]), before it goes down, and may refuse it or change its [`Context`]; `leave` sees
-//! what came up and may change that. A method of its own, beside hooks, takes its operation out of
-//! them.
+//! data ([`Call`]), before it goes down, and may refuse it or change its [`Context`] (the groups in
+//! it by [`Layer::group_below`]: they are found out only when somebody asks); `leave` sees what
+//! came up and may change that. A method of its own, beside hooks, takes its operation out of them.
 //!
 //! The rules:
 //!
@@ -206,7 +206,7 @@ mod upward;
 pub use acl::{ACL_ACCESS, ACL_DEFAULT, Acl, AclEntry, AclTag};
 pub use attr::{Attr, Device, Kind, SetAttr, SetTime, Time};
 pub use call::{Answer, Argument, Call, Outcome, Visit};
-pub use context::{Cancel, Context, Groups, NoGroups};
+pub use context::{Cancel, Context, Groups, GroupsBelow, NoGroups};
 pub use counters::Counters;
 pub use data::{ShortSource, Sink, SliceSink, SliceSource, Source, VecSink};
 pub use definition::{Definition, OptionHelp, Options, Role, SetupError, nearest};

@@ -9,10 +9,11 @@
 #![allow(clippy::too_many_arguments)] // rename has five of its own, and a row is a row
 
 use crate::call::{Answer, Argument, Call, Outcome, Visit};
+use crate::context::GroupsBelow;
 use crate::{
     Access, Attr, Context, CopyHow, Created, DirOffset, DirSink, Entry, Errno, ExtattrCtl, Facts,
-    FallocateFlags, FileHandle, Ioctl, Lock, LockOwner, Lower, MakeHow, Mount, Name, Next, Node,
-    OpSet, Open, OpenHow, Opened, PollEvents, Profile, ReleaseHow, RenameFlags, Result, Seek,
+    FallocateFlags, FileHandle, Gid, Ioctl, Lock, LockOwner, Lower, MakeHow, Mount, Name, Next,
+    Node, OpSet, Open, OpenHow, Opened, PollEvents, Profile, ReleaseHow, RenameFlags, Result, Seek,
     SetAttr, Sink, Slot, Source, Stack, Statfs, SyncMode, UnmountFlags, Upward, WriteFlags,
     XattrFlags,
 };
@@ -166,6 +167,12 @@ macro_rules! operations {
                 Ok(Visit::of(cx))
             }
 
+            /// A supplementary group of the caller, as what is below is to know it: asked with
+            /// the context that `enter` answered, once something below asks for groups.
+            fn group_below(&self, group: Gid) -> Gid {
+                group
+            }
+
             /// After each operation that `enter` let through, with what came up from below.
             fn leave(&self, _call: &Call<'_>, _visit: &Visit<'_>, _outcome: Outcome<'_>) {}
 
@@ -177,7 +184,9 @@ macro_rules! operations {
                     let arguments: &[(&'static str, &dyn Argument)] =
                         &[$((stringify!($arg), &$arg)),*];
                     let visit = self.enter(next, &Call { op: Op::$op, arguments }, cx)?;
-                    let mut answer = next.$name(&visit.cx, $($arg),*);
+                    let groups = GroupsBelow { layer: self, above: visit.cx.groups };
+                    let below = Context { groups: &groups, ..visit.cx };
+                    let mut answer = next.$name(&below, $($arg),*);
                     let arguments: &[(&'static str, &dyn Argument)] =
                         &[$((stringify!($arg), &$arg)),*];
                     let outcome = answer.as_mut().map(|a| a as &mut dyn Answer);

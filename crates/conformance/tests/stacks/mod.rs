@@ -10,6 +10,7 @@ use filofs_bases::dir::{Dir, DirOptions};
 use filofs_bases::mem::{Mem, Settings};
 use filofs_front::fuse::{FuseOptions, Passthrough, Session, Transport};
 use filofs_front::local::Local;
+use filofs_layers::idmap::{IdMap, Ranges};
 use filofs_layers::null::Null;
 use filofs_layers::readonly::ReadOnly;
 use filofs_layers::trace::Trace;
@@ -20,8 +21,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The layers of the matrix.
-pub(crate) const LAYERS: [&str; 4] = ["", "null", "null null null", "trace"];
+/// The layers of the matrix. The last two undo each other: nothing may be seen of them.
+pub(crate) const LAYERS: [&str; 5] = ["", "null", "null null null", "trace", "idmap-back idmap"];
 
 /// What is at the bottom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -178,6 +179,11 @@ impl Mounted {
         }
     }
 
+    /// How many files the kernel reads and writes by itself, see [`Session::passthrough`].
+    pub(crate) fn passthrough(&self) -> Option<usize> {
+        self.session.as_ref().and_then(Session::passthrough)
+    }
+
     /// Where it is mounted.
     pub(crate) fn point(&self) -> Option<&Path> {
         self.point.as_ref().map(TempDir::path)
@@ -207,8 +213,7 @@ impl Mounted {
             | Abilities::USERS
             | Abilities::WHITEOUT;
         abilities.set(Abilities::SMALL, self.small);
-        let passes = self.session.as_ref().is_some_and(|session| session.passthrough().is_some());
-        abilities.set(Abilities::KEPT_SET_ID, !passes);
+        abilities.set(Abilities::KEPT_SET_ID, self.passthrough().is_none());
         abilities
     }
 
@@ -273,11 +278,19 @@ pub(crate) fn built(words: &str) -> Vec<Box<dyn Layer>> {
             match word {
                 "null" => Box::new(Null),
                 "readonly" => Box::new(ReadOnly),
+                "idmap" => Box::new(idmap("0:1000000:1000000")),
+                "idmap-back" => Box::new(idmap("1000000:0:1000000")),
                 "trace" => Box::new(Trace::new(traced(), Duration::ZERO)),
                 other => unreachable!("{other}"),
             }
         })
         .collect()
+}
+
+/// The same ranges for users and groups.
+fn idmap(ranges: &str) -> IdMap {
+    let ranges = Ranges::parse("uid", &[ranges.to_owned()]).unwrap();
+    IdMap { users: Some(ranges.clone()), groups: Some(ranges) }
 }
 
 /// Where the lines of `trace` go: nowhere, or with `FILO_TRACE=1` to standard error.

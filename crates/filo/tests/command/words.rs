@@ -105,7 +105,7 @@ fn help_and_version_are_no_errors() {
 fn layers_lists_every_base_and_layer_with_its_options() {
     let output = filo(&["layers"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    for word in ["mem", "dir:", "null", "readonly", "trace", "fault", "size=", "errno=", "file="] {
+    for word in ["mem", "dir:", "null", "readonly", "idmap", "trace", "fault", "size=", "file="] {
         assert!(text.contains(word), "{word} is not in\n{text}");
     }
 }
