@@ -260,7 +260,7 @@ pub const DEFINITION: Definition = Definition {
         OptionHelp {
             key: "uid",
             value: "ABOVE:BELOW[:COUNT]",
-            help: "user ABOVE is user BELOW, and so on for COUNT; more with '+' (default: the same)",
+            help: "user ABOVE is BELOW, and so on for COUNT; several with '+'",
         },
         OptionHelp {
             key: "gid",
