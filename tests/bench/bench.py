@@ -17,11 +17,13 @@ What is measured first:
     cargo build --release -p filo
     cargo build --release -p filofs-front --examples
 
-Candidates: *native* is the directory itself; *filo* the null stack, `dir:DIRECTORY null`; *ll*
-libfuse's example passthrough_ll as it comes, *ll -s* with one thread; *hp* its passthrough_hp, of
+Candidates: *native* is the directory itself; *filo* the null stack, `dir:DIRECTORY null`, as root
+mounts it: all users may enter, and the kernel checks what they may; *filo private* the same with
+`-o no_allow_other`, as the examples of libfuse are mounted; *ll* its example passthrough_ll as it
+comes, *ll -s* with one thread; *hp* its passthrough_hp, of
 which the kernel reads and writes files by itself; the others as they come. *floor* is a server in C
 that answers constants with nothing around it, *filo constants* answers constants through filo's
-front end.
+front end; *no-opens* is both without OPEN.
 
 All stand over one directory of a tmpfs, each test on a fresh mount. In each round every test is
 done by every candidate, and the next round begins with another one. A cell is the median over the
@@ -80,20 +82,21 @@ class Section:
 
 
 ALL = ("native", "filo", *goals.PEERS)
+META = ("native", "filo", "filo private", *goals.PEERS)  # where attributes matter
 SECTIONS = (
     Section("micro", "Single operations", (
         "statx", "stat", "stat-cold", "stat-absent", "open", "create", "mkdir", "rename", "chmod",
         "getxattr", "names", "names-cold", "names+attr-cold"),
-        ALL, rates=("statx-8",), processor=True),
+        META, rates=("statx-8",), processor=True),
     Section("floor", "Servers of constants", (
         "statx", "stat-cold", "stat-absent", "open", "create", "read-1m-direct"),
-        ("floor", "floor no-opens", "filo constants", "ll -s"),
+        ("floor", "floor no-opens", "filo constants", "filo no-opens", "ll -s"),
         base="floor", rates=("statx-8",), plotted=False),
     Section("data", "Data", (
         "read-4k", "write-4k", "read-4k-direct", "write-4k-direct", "read-1m", "read-1m-direct",
         "read-1m-cold", "write-1m", "write-1m-direct", "mmap"), (*ALL, "filo + acting layer"),
         processor=True),
-    Section("work", "Whole programs", tuple(PROGRAMS), ALL, processor=True),
+    Section("work", "Whole programs", tuple(PROGRAMS), META, processor=True),
     Section("depth", "Layers, and daemons one on the other", goals.DEPTH_TESTS, (
         *[f"filo {depth} null" for depth in DEPTHS],
         *[f"filo {depth} idmap" for depth in DEPTHS],

@@ -196,6 +196,8 @@ class Programs:
             "floor": lambda: f"{self.floor()} {{point}}",
             "floor no-opens": lambda: f"{self.floor()} {{point}} no-opens",
             "filo constants": lambda: f"{shlex.quote(self._example())} {{point}}",
+            "filo no-opens": lambda: f"{shlex.quote(self._example())} {{point}} no-opens",
+            "filo private": lambda: f"{filo} -o no_allow_other dir:{{source}} null {{point}}",
             "filo + acting layer": lambda:
                 f"{filo} dir:{{source}} fault:op=read,nth=1000000000,errno=EIO {{point}}",
             "filo + slow reads": lambda:

@@ -36,7 +36,7 @@ def goal_table(results):
         if goal.floor and (found := goal.ratio(results, goal.floor)):
             floor = show(found)
         # The best of the peers in the same row, where one can be: it needs no other stack.
-        peer = best_peer(results, goal) if goal.mine == "filo" else None
+        peer = best_peer(results, goal) if goal.mine in ("filo", "filo private") else None
         rows.append([goal.what, goal.wanted(), show(goal.ratio(results, goal.mine)),
                      {True: "yes", False: "**no**", None: "n/a"}[met], floor or "-",
                      f"{peer[1]:.2f} {peer[0]}" if peer else "-"])

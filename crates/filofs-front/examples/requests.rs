@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let word = |at: usize| words.get(at).map(String::as_str);
     let base: Arc<dyn FileSystem> = match word(2).unwrap_or("constants") {
-        "constants" => Arc::new(constants::Constants),
+        "constants" => Arc::new(constants::Constants::default()),
         "mem" => Arc::new(Mem::new(Settings::default())),
         other => {
             let path = other.strip_prefix("dir:").unwrap_or(other);

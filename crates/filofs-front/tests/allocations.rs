@@ -41,7 +41,7 @@ fn a_hot_request_allocates_nothing() {
         "create" => 2,
         _ => 0,
     };
-    let mut peer = Peer::new(Arc::new(Constants), Vec::new());
+    let mut peer = Peer::new(Arc::new(Constants::default()), Vec::new());
     let mut wrong = Vec::new();
     for (kind, mut act) in acts(&mut peer, NAME) {
         const TIMES: u64 = 200;

@@ -17,7 +17,7 @@ fn a_missing_operation_is_asked_for_once() {
         return;
     }
     let place = Place::new("once");
-    let mount = Arc::new(Mount::of(Constants, "").unwrap());
+    let mount = Arc::new(Mount::of(Constants::default(), "").unwrap());
     let session = Session::start(mount, &place.0, &FuseOptions::default()).unwrap();
     let file = place.join("file");
     let asks = || {
@@ -40,7 +40,7 @@ fn one_stat_is_one_request() {
         return;
     }
     let place = Place::new("stat");
-    let mount = Arc::new(Mount::of(Constants, "").unwrap());
+    let mount = Arc::new(Mount::of(Constants::default(), "").unwrap());
     let options = FuseOptions { entry_timeout: Some(FOREVER), ..FuseOptions::default() };
     let session = Session::start(mount, &place.0, &options).unwrap();
     let file = place.join("file");

@@ -3,11 +3,15 @@
 
 use filofs::{
     Attr, Context, Created, DirOffset, DirSink, Entry, Errno, FileSystem, MakeHow, Name, Node,
-    Open, OpenHow, Opened, OpenedFlags, Result, Sink, Source, WriteFlags,
+    Open, OpenHow, Opened, OpenedFlags, Profile, Result, Sink, Source, WriteFlags,
 };
 
 /// One file in one directory, and any number of others that are made and forgotten.
-pub struct Constants;
+#[derive(Default)]
+pub struct Constants {
+    /// Nobody need open the file.
+    pub stateless: bool,
+}
 
 /// The inode number of the root.
 const ROOT: u64 = 1;
@@ -21,6 +25,10 @@ const DATA: [u8; 4096] = [b'x'; 4096];
 impl FileSystem for Constants {
     fn name(&self) -> &'static str {
         "constants"
+    }
+
+    fn profile(&self) -> Profile {
+        Profile { stateless: self.stateless, ..Profile::default() }
     }
 
     fn root(&self, _: &Context<'_>) -> Result<Entry> {
