@@ -6,8 +6,9 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use filofs::{
     Attr, Call, Context, Entry, Errno, FileSystem, Identity, Kind, Layer, Mount, Next, Node, Open,
-    Outcome, Result, Stack, Upward, Visit, layer,
+    Outcome, RequestId, Result, Stack, Upward, Visit, layer,
 };
+use filofs_layers::idmap::{IdMap, Ranges};
 use filofs_layers::{null::Null, trace::Trace};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -41,13 +42,20 @@ impl Layer for Count {
         "count"
     }
 
-    fn enter<'c>(&self, _: Next<'_>, _: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
-        Ok(Visit::of(cx))
+    fn enter(&self, _: Next<'_>, _: &Call<'_>, visit: &mut Visit<'_>) -> Result<()> {
+        visit.mark = 1;
+        Ok(())
     }
 
-    fn leave(&self, _: &Call<'_>, _: &Visit<'_>, _: Outcome<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    fn leave(&self, _: &Call<'_>, visit: &Visit<'_>, _: Outcome<'_>) {
+        self.0.fetch_add(visit.mark, Ordering::Relaxed);
     }
+}
+
+/// Some users and groups, all the same on both sides.
+fn idmap() -> IdMap {
+    let ranges = Ranges::parse("uid", &["0:0:65536".to_owned()]).ok();
+    IdMap { users: ranges.clone(), groups: ranges }
 }
 
 /// Reads the clock twice for each operation, as it must, and writes no line.
@@ -66,12 +74,14 @@ fn mount(layers: Vec<Box<dyn Layer>>) -> Result<Mount> {
 type Make = fn() -> Box<dyn Layer>;
 
 fn getattr(criterion: &mut Criterion) {
-    let kinds: [(&str, Make, &[usize]); 3] = [
+    let kinds: [(&str, Make, &[usize]); 4] = [
         ("null", || Box::new(Null), &[0, 1, 2, 4, 8, 16, 32]),
         ("hooks", || Box::new(Count::default()), &[1, 2, 4, 8, 16]),
+        ("idmap", || Box::new(idmap()), &[1, 2, 4, 8, 16]),
         ("trace", || Box::new(silent_trace()), &[1, 8]),
     ];
-    let cx = Context::internal();
+    // Somebody's: requests of the mount itself are not mapped.
+    let cx = Context { request: RequestId(1), ..Context::internal() };
     let mut group = criterion.benchmark_group("getattr");
     for (name, make, depths) in kinds {
         for depth in depths {

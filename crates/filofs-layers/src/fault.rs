@@ -54,9 +54,8 @@ impl Layer for Fault {
         self.plan.op.map_or(OpSet::ALL, |op| OpSet::NONE.with(op))
     }
 
-    fn enter<'c>(&self, _: Next<'_>, _: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
-        self.strike(cx)?;
-        Ok(Visit::of(cx))
+    fn enter(&self, _: Next<'_>, _: &Call<'_>, visit: &mut Visit<'_>) -> Result<()> {
+        self.strike(&visit.cx).map(drop)
     }
 
     fn write(

@@ -64,20 +64,24 @@ impl IdMap {
         attr.gid = self.gid_up(attr.gid);
     }
 
-    /// Who asks, as it is below; the groups are still those above. The mount's own requests are
-    /// nobody's, and stay.
-    fn caller_down<'c>(&self, cx: &Context<'c>) -> Context<'c> {
+    /// Makes who asks what they are below; the groups stay. Whether they are somebody there. The
+    /// mount's own requests are not mapped.
+    fn caller_down(&self, cx: &mut Context<'_>) -> bool {
         if cx.request == RequestId(0) {
-            return *cx;
+            return true;
         }
-        let uid = self.uid_down(cx.uid).unwrap_or(Uid(NOBODY));
-        Context { uid, gid: self.gid_down(cx.gid).unwrap_or(Gid(NOBODY)), ..*cx }
+        let (uid, gid) = (self.uid_down(cx.uid), self.gid_down(cx.gid));
+        cx.uid = uid.unwrap_or(Uid(NOBODY));
+        cx.gid = gid.unwrap_or(Gid(NOBODY));
+        uid.is_some() && gid.is_some()
     }
 
     /// Goes down as the caller is there.
     fn as_below<T>(&self, cx: &Context<'_>, ask: impl FnOnce(&Context<'_>) -> T) -> T {
         let groups = GroupsBelow { layer: self, above: cx.groups };
-        ask(&Context { groups: &groups, ..self.caller_down(cx) })
+        let mut cx = Context { groups: &groups, ..*cx };
+        self.caller_down(&mut cx);
+        ask(&cx)
     }
 
     /// A list with each user and group in it replaced. `None` for one that names somebody who is
@@ -126,14 +130,13 @@ impl Layer for IdMap {
         Op::ALL.iter().filter(|op| !of_opens(op)).fold(OpSet::NONE, |set, op| set.with(*op))
     }
 
-    fn enter<'c>(&self, _: Next<'_>, call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
-        let makes =
-            matches!(call.op, Op::Mknod | Op::Mkdir | Op::Symlink | Op::Create | Op::Tmpfile);
-        let is_somebody = self.uid_down(cx.uid).is_some() && self.gid_down(cx.gid).is_some();
-        if makes && !is_somebody {
+    fn enter(&self, _: Next<'_>, call: &Call<'_>, visit: &mut Visit<'_>) -> Result<()> {
+        use Op::{Create, Mkdir, Mknod, Symlink, Tmpfile};
+        let is_somebody = self.caller_down(&mut visit.cx);
+        if !is_somebody && matches!(call.op, Mknod | Mkdir | Symlink | Create | Tmpfile) {
             return Err(Errno::EOVERFLOW);
         }
-        Ok(Visit { cx: self.caller_down(cx), mark: 0 })
+        Ok(())
     }
 
     fn group_below(&self, group: Gid) -> Gid {

@@ -30,9 +30,9 @@ impl Layer for ReadOnly {
     }
 
     /// What exists answers EEXIST to whoever would make it, as without the layer (B10).
-    fn enter<'c>(&self, next: Next<'_>, call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
+    fn enter(&self, next: Next<'_>, call: &Call<'_>, visit: &mut Visit<'_>) -> Result<()> {
         match (call.op.effect(), call.nodes().last(), call.names().last()) {
-            (Effect::Make, Some(dir), Some(name)) if next.lookup(cx, dir, name).is_ok() => {
+            (Effect::Make, Some(dir), Some(name)) if next.lookup(&visit.cx, dir, name).is_ok() => {
                 Err(Errno::EEXIST)
             }
             _ => Err(Errno::EROFS),

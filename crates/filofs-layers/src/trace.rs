@@ -2,8 +2,8 @@
 
 use crate::words::operations;
 use filofs::{
-    Call, Context, Definition, Layer, Next, OpSet, OptionHelp, Outcome, Result, Role, SetupError,
-    Uid, Visit, layer, locked,
+    Call, Definition, Layer, Next, OpSet, OptionHelp, Outcome, Result, Role, SetupError, Uid,
+    Visit, layer, locked,
 };
 use std::io::Write;
 use std::sync::Mutex;
@@ -43,8 +43,9 @@ impl Layer for Trace {
         self.only
     }
 
-    fn enter<'c>(&self, _: Next<'_>, _: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
-        Ok(Visit { cx: *cx, mark: self.clock() })
+    fn enter(&self, _: Next<'_>, _: &Call<'_>, visit: &mut Visit<'_>) -> Result<()> {
+        visit.mark = self.clock();
+        Ok(())
     }
 
     fn leave(&self, call: &Call<'_>, visit: &Visit<'_>, outcome: Outcome<'_>) {

@@ -56,20 +56,14 @@ pub trait Argument {
     }
 }
 
-/// What `enter` lets down, and finds again in `leave`.
+/// One passage of an operation through a layer, from `enter` to `leave`.
 #[derive(Debug)]
 pub struct Visit<'c> {
-    /// The context to go down with.
+    /// The context to go down with. Its groups are those that the layer has for what is below
+    /// ([`crate::Layer::group_below`]), all else is the caller's until `enter` changes it.
     pub cx: Context<'c>,
     /// A number of the layer's own: when it began, which one it is.
     pub mark: u64,
-}
-
-impl<'c> Visit<'c> {
-    /// Down with the same context.
-    pub fn of(cx: &Context<'c>) -> Visit<'c> {
-        Visit { cx: *cx, mark: 0 }
-    }
 }
 
 /// What came up: the answer, or the errno, either of which `leave` may change.

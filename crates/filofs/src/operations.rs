@@ -155,20 +155,20 @@ macro_rules! operations {
             #[doc(hidden)]
             fn intercepts(&self) -> OpSet;
 
-            /// Before each operation that has no method of its own in this layer. Answers the
-            /// context to go down with, or an errno that ends the operation here (then `leave`
-            /// is not called). `next` is for other questions to what is below.
-            fn enter<'c>(
+            /// Before each operation that has no method of its own in this layer: may change the
+            /// context that it goes down with, or end it here with an errno (then `leave` is not
+            /// called). `next` is for other questions to what is below.
+            fn enter(
                 &self,
                 _next: Next<'_>,
                 _call: &Call<'_>,
-                cx: &Context<'c>,
-            ) -> Result<Visit<'c>> {
-                Ok(Visit::of(cx))
+                _visit: &mut Visit<'_>,
+            ) -> Result<()> {
+                Ok(())
             }
 
-            /// A supplementary group of the caller, as what is below is to know it: asked with
-            /// the context that `enter` answered, once something below asks for groups.
+            /// A supplementary group of the caller, as what is below is to know it. Asked when
+            /// something below asks for groups, which is seldom.
             fn group_below(&self, group: Gid) -> Gid {
                 group
             }
@@ -183,10 +183,10 @@ macro_rules! operations {
                 {
                     let arguments: &[(&'static str, &dyn Argument)] =
                         &[$((stringify!($arg), &$arg)),*];
-                    let visit = self.enter(next, &Call { op: Op::$op, arguments }, cx)?;
-                    let groups = GroupsBelow { layer: self, above: visit.cx.groups };
-                    let below = Context { groups: &groups, ..visit.cx };
-                    let mut answer = next.$name(&below, $($arg),*);
+                    let groups = GroupsBelow { layer: self, above: cx.groups };
+                    let mut visit = Visit { cx: Context { groups: &groups, ..*cx }, mark: 0 };
+                    self.enter(next, &Call { op: Op::$op, arguments }, &mut visit)?;
+                    let mut answer = next.$name(&visit.cx, $($arg),*);
                     let arguments: &[(&'static str, &dyn Argument)] =
                         &[$((stringify!($arg), &$arg)),*];
                     let outcome = answer.as_mut().map(|a| a as &mut dyn Answer);

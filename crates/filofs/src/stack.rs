@@ -223,11 +223,12 @@ mod tests {
             *locked(&self.lower) = Some(lower);
         }
 
-        fn enter<'c>(&self, _: Next<'_>, call: &Call<'_>, cx: &Context<'c>) -> Result<Visit<'c>> {
+        fn enter(&self, _: Next<'_>, call: &Call<'_>, visit: &mut Visit<'_>) -> Result<()> {
             if call.op == Op::Unlink {
                 return Err(Errno::EPERM);
             }
-            Ok(Visit { cx: *cx, mark: 5 })
+            visit.mark = 5;
+            Ok(())
         }
 
         fn leave(&self, call: &Call<'_>, visit: &Visit<'_>, outcome: Outcome<'_>) {
