@@ -36,6 +36,7 @@ use super::costs::Costs;
 use super::device::{Arrival, Device, Outlet};
 use super::dispatch::Dispatch;
 use super::flight::{Flight, Flights};
+use super::heap::Heap;
 use super::ring::Ring;
 use super::stall::Stall;
 use filofs::{Errno, locked};
@@ -142,9 +143,11 @@ impl Crew {
         }
         let crew = self.clone();
         let steward = thread::Builder::new().name("filo-steward".into()).spawn(move || {
-            crew.watch();
+            let mut heap = Heap::default();
+            crew.watch(&mut heap);
             crew.farewell();
             finish();
+            crew.give_back(&mut heap, true);
         })?;
         locked(&self.roster).steward = Some(steward.thread().clone());
         // Whoever had a word for it before it had a place.
@@ -329,7 +332,7 @@ impl Crew {
     }
 
     /// The steward's life.
-    fn watch(self: &Arc<Self>) {
+    fn watch(self: &Arc<Self>, heap: &mut Heap) {
         let mut seen = 0;
         let mut heard = 0;
         let mut quiet = 0;
@@ -363,6 +366,7 @@ impl Crew {
                 self.release_the_dying();
             }
             quiet = if calm && self.attended() && self.backlog.is_empty() { quiet + 1 } else { 0 };
+            self.give_back(heap, quiet >= Self::QUIET);
             if quiet < Self::QUIET {
                 thread::sleep(Self::LOOK);
                 continue;
@@ -378,6 +382,13 @@ impl Crew {
             }
             self.steward_sleeps.store(false, SeqCst);
             quiet = if self.asked() == asked { Self::QUIET } else { 0 };
+        }
+    }
+
+    /// Has memory of nodes that are gone given back, when it is time.
+    fn give_back(&self, heap: &mut Heap, rests: bool) {
+        if heap.look(self.dispatch.ledger.mount().nodes().len(), rests) {
+            Heap::give_back();
         }
     }
 
