@@ -25,6 +25,12 @@ def _powers(low, high):
                                              math.ceil(math.log10(high)) + 1)]
 
 
+def _marks(numbers):
+    """Those of the numbers that are marked on an axis: powers of ten if there are some."""
+    powers = {number for number in numbers if math.log10(number).is_integer()}
+    return sorted(powers if len(powers) > 2 else numbers)
+
+
 def lines(title, across, up, series):
     """Several lines, both axes logarithmic; `series` is {name: [(x, y), ...]}."""
     height, right, bottom = 400, WIDTH - RIGHT, 400 - BOTTOM
@@ -44,9 +50,11 @@ def lines(title, across, up, series):
         if low_y <= y <= high_y:
             at = place(low_x, y)[1]
             parts.append(f'<path d="M{LEFT} {at:.1f}H{right}" stroke="#ddd"/>')
-            parts.append(_text(LEFT - 6, at + 4, f"{y:g}", "end", 11))
-    for x in sorted({x for x, _ in points}):
-        parts.append(_text(place(x, low_y)[0], bottom + 16, f"{x:,.0f}", "middle", 11))
+            parts.append(_text(LEFT - 6, at + 4, f"{y:,.0f}" if y >= 1 else f"{y:g}", "end", 11))
+    for x in _marks({x for x, _ in points}):
+        at = place(x, low_y)[0]
+        parts.append(f'<path d="M{at:.1f} {bottom}v4" stroke="#222"/>')
+        parts.append(_text(at, bottom + 16, f"{x:,.0f}", "middle", 11))
     for number, (name, line) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         spots = [place(x, y) for x, y in line if y > 0]

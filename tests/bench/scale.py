@@ -1,35 +1,39 @@
 #!/usr/bin/env python3
 """How filo is with very many: what an operation costs as the number grows, and what memory.
 
-    tests/bench/scale.py                  all; up to 1,000,000 nodes
-    tests/bench/scale.py --nodes 10000000 as many nodes as that (the kernel's memory: 1 KiB each)
-    tests/bench/scale.py names opens      these: nodes, names, opens, mounts, clients
+    tests/bench/scale.py                  all; 10,000,000 nodes, or as many as memory allows
+    tests/bench/scale.py --nodes 1000000  as many nodes as that (the kernel's memory: 1 KiB each)
+    tests/bench/scale.py names opens      these: nodes, names, opens, mounts, inside, clients
     tests/bench/scale.py --quick          small numbers: that it runs
     tests/bench/scale.py report FILE      the tables of an earlier run, without measuring
 
 Needs Linux, root and a C compiler. What is measured:
 
     cargo build --release -p filo
-    cargo build --release -p filofs-front --example names
+    cargo build --release -p filofs-front --example names --example mounts
 
 nodes    files of a file system that keeps nothing itself are looked up, each once, and then given
          back at the kernel's wish (/proc/sys/vm/drop_caches; of the whole machine): microseconds
-         for each thousandth lookup, bytes of filo's memory for each node, and what is left
-names    one directory of dir: a list of its names, cold, and lookups in it
+         for one lookup, bytes of filo's memory for each node, of the kernel's, and what is left
+names    one directory of dir: a list of its names, cold, lookups in it, and bytes for each
 opens    files of dir opened and kept open; then one more opened and closed
 mounts   mounts of dir, each by a command of its own: how long one takes, what a process takes,
-         and a round trip in the last one
-clients  threads that ask at once: round trips in a second, all together
+         a round trip in the last one, and how often all of them wake while nothing is asked
+inside   the same with mounts of one process, over each transport
+clients  threads that ask at once, over each transport: round trips in a second, all together, and
+         lookups of names that are not there
 
-Each prints a table. --json adds the results to a file of bench.py, --write makes the plot too.
+Each prints a table. --json adds the results to a file of bench.py, --write makes the plots too.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
 import resource
 import shlex
+import subprocess
 import sys
 import time
 
@@ -43,14 +47,27 @@ from bench import PLOTS, ROOT, TARGET, own_group  # noqa: E402
 from candidates import Candidate, Programs, run  # noqa: E402
 from results import Results  # noqa: E402
 
-KINDS = ("nodes", "names", "opens", "mounts", "clients")
+KINDS = ("nodes", "names", "opens", "mounts", "inside", "clients")
+MOUNTS = ("us a statx in the last", "MiB a mount", "threads a mount", "descriptors a mount",
+          "wake-ups in a second, all idle", "ms an unmount")
+CLIENTS = ("statx in a second", "us, median", "us, 99th percentile", "lookups in a second",
+           "threads of filo")
+TRANSPORTS = ("classic", "ring")
 TITLES = {
-    "nodes": ("nodes", "us a lookup", "bytes a node", "MiB after they were given back"),
-    "names": ("names", "us a name listed", "us a name listed, native", "us a lookup"),
+    "nodes": ("nodes", "us a lookup", "bytes a node", "bytes a node, the kernel's",
+              "MiB", "MiB after they were given back"),
+    "names": ("names", "us a name listed", "us a name listed, native", "us a lookup",
+              "bytes a node"),
     "opens": ("files open", "us an open", "us an open and close then", "bytes an open file"),
-    "mounts": ("mounts", "ms a mount", "us a statx in the last", "MiB a process"),
-    "clients": ("clients", "statx in a second", "us, median", "us, 99th percentile"),
+    "mounts": ("mounts, a process each", "ms a mount", *MOUNTS),
+    "inside classic": ("mounts of one process, classic", "ms a mount", *MOUNTS),
+    "inside ring": ("mounts of one process, ring", "ms a mount", *MOUNTS),
+    "clients classic": ("clients, classic", *CLIENTS),
+    "clients ring": ("clients, ring", *CLIENTS),
 }
+# Of both sides together, and some room.
+NODE_BYTES = 1500
+IDLE_SECONDS = 3
 
 
 class Scale:
@@ -76,32 +93,37 @@ class Scale:
                                str(count), str(first)]))
 
     def nodes(self):
-        """Rows: nodes, microseconds, bytes a node, what is left."""
-        command = f"{shlex.quote(os.path.abspath(self.asked.names))} {{point}} {self.asked.nodes}"
+        """Rows: nodes, microseconds, bytes a node of both sides, MiB before and after."""
+        nodes = self.asked.nodes
+        if nodes * NODE_BYTES > 0.8 * _machine("MemAvailable"):
+            nodes = int(0.8 * _machine("MemAvailable") / NODE_BYTES)
+            print(f"memory for {nodes:,} nodes", file=sys.stderr)
+        command = f"{shlex.quote(os.path.abspath(self.asked.names))} {{point}} {nodes}"
         candidate, rows, done = Candidate("names", command), [], 0
         where = candidate.start(self.place, self.place)
         try:
-            before = candidate.resident()
-            for nodes in self.steps(self.asked.nodes):
-                said = self.operation("stat-cold", where, nodes - done, done)
-                done = nodes
-                rows.append([nodes, said["p50"] / 1e3, (candidate.resident() - before) / nodes, 0])
-            with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as caches:
-                caches.write("2")
-            until = time.monotonic() + 120
-            left = candidate.resident()
+            _drop_caches()
+            before, slab = candidate.resident(), _machine("SReclaimable")
+            for number in self.steps(nodes):
+                said = self.operation("stat-cold", where, number - done, done)
+                done = number
+                own = candidate.resident()
+                rows.append([number, said["p50"] / 1e3, (own - before) / number,
+                             max(_machine("SReclaimable") - slab, 0) / number, own / (1 << 20), 0])
+            until, left = time.monotonic() + 120, 0
             while time.monotonic() < until:  # FORGETs come in the background
-                time.sleep(1)
+                _drop_caches()  # again: what was used lately is passed over at first
+                time.sleep(2)
                 left, last = candidate.resident(), left
                 if left == last:
                     break
-            rows[-1][3] = (left - before) / (1 << 20)
+            rows[-1][5] = left / (1 << 20)
         finally:
             candidate.stop()
-        return rows
+        return {"nodes": rows}
 
     def names(self):
-        """Rows: names, microseconds a name, the same of the directory itself, a lookup."""
+        """Rows: names, microseconds a name, the same of the directory itself, a lookup, bytes."""
         rows = []
         source = os.path.join(self.place, "names")
         os.makedirs(os.path.join(source, "many"))
@@ -113,19 +135,22 @@ class Scale:
                 os.mknod(os.path.join(source, "many", f"name{number:05}"))
             made = names
             native = self.operation("names-cold", source, names)
-            listed = self._with_dir(source, lambda where: self.operation(
-                "names-cold", where, names))
-            looked = self._with_dir(source, lambda where: self.operation(
-                "stat-cold", where, min(names, 100_000)))
+            looks = min(names, 100_000)
+            with self.dir(source) as (where, _):
+                listed = self.operation("names-cold", where, names)
+            with self.dir(source) as (where, candidate):
+                before = candidate.resident()
+                looked = self.operation("stat-cold", where, looks)
+                own = candidate.resident() - before
             rows.append([names, listed["p50"] / 1e3 / names, native["p50"] / 1e3 / names,
-                         looked["p50"] / 1e3])
-        return rows
+                         looked["p50"] / 1e3, own / looks])
+        return {"names": rows}
 
     def opens(self):
         """Rows: open files, microseconds an open, of one more, bytes an open file."""
         rows, most = [], self.asked.opens
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most + 100, max(
-            most + 100, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most + 1000, max(
+            most + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
         source = os.path.join(self.place, "opens")
         os.makedirs(source)
         for number in range(most + 1):
@@ -149,15 +174,12 @@ class Scale:
             for file in files:
                 os.close(file)
             candidate.stop()
-        return rows
+        return {"opens": rows}
 
     def mounts(self):
-        """Rows: mounts, milliseconds a mount, microseconds in the last one, memory of one."""
+        """Rows: mounts, milliseconds a mount, and what MOUNTS says."""
         rows, mounted = [], []
-        source = os.path.join(self.place, "mounts")
-        os.makedirs(source)
-        with open(os.path.join(source, "file"), "wb"):
-            pass
+        source = self._with_file("mounts")
         try:
             for number in self.steps(self.asked.mounts, first=10):
                 began, count = time.monotonic(), number - len(mounted)
@@ -168,33 +190,116 @@ class Scale:
                     mounted.append((one, one.start(source, place)))
                 each = (time.monotonic() - began) * 1e3 / count - 30  # its threads come to rest
                 said = self.operation("statx", mounted[-1][1], 1)
-                memory = sum(_proportional(one.processes[0].pid) for one, _ in mounted)
-                rows.append([number, each, said["p50"] / 1e3, memory / number / (1 << 20)])
+                pids = [one.processes[0].pid for one, _ in mounted]
+                memory = sum(_proportional(pid) for pid in pids)
+                rows.append([number, each, said["p50"] / 1e3, memory / number / (1 << 20),
+                             *_idle(pids, number), 0])
         finally:
+            began, count = time.monotonic(), len(mounted)
             for one, _ in reversed(mounted):
                 one.stop()
+        rows[-1][-1] = (time.monotonic() - began) * 1e3 / count
+        return {"mounts": rows}
+
+    def inside(self):
+        """The same of one process, by transport."""
+        return {f"inside {transport}": self._inside(transport) for transport in _transports()}
+
+    def _inside(self, transport):
+        rows = []
+        place = os.path.join(self.place, f"inside-{transport}")
+        os.makedirs(place)
+        for number in self.steps(self.asked.mounts, first=10):
+            words = [os.path.abspath(self.asked.many), place, str(number), transport]
+            with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  text=True) as process:
+                def each(count, process=process):
+                    took = [int(process.stdout.readline().split()[1]) for _ in range(count)]
+                    took = sorted(took[-10:])  # of the last, when there are many
+                    return took[len(took) // 2] / 1e3
+
+                mount = each(number)
+                for one in range(number):
+                    os.stat(os.path.join(place, str(one), "file"))
+                said = self.operation("statx", os.path.join(place, str(number - 1)), 1)
+                memory = _proportional(process.pid) / number / (1 << 20)
+                row = [number, mount, said["p50"] / 1e3, memory, *_idle([process.pid], number)]
+                process.stdin.close()
+                rows.append([*row, each(number)])
         return rows
 
     def clients(self):
-        """Rows: threads, round trips in a second, median, 99th percentile."""
-        source = os.path.join(self.place, "clients")
+        """Rows by transport: threads, and what CLIENTS says."""
+        source, found = self._with_file("clients"), {}
+        for transport in _transports():
+            rows = found[f"clients {transport}"] = []
+            for threads in self.steps(self.asked.clients, step=2, first=1):
+                with self.dir(source, f"-o transport={transport}") as (where, candidate):
+                    said = self.operation("statx", where, 1, seconds=0.5, threads=threads)
+                    looked = self.operation("stat-absent", where, 1, seconds=0.5, threads=threads)
+                    crew = len(os.listdir(f"/proc/{candidate.processes[0].pid}/task"))
+                rows.append([threads, said["rate"], said["p50"] / 1e3, said["p99"] / 1e3,
+                             looked["rate"], crew])
+        return found
+
+    def _with_file(self, name):
+        """A directory with one file."""
+        source = os.path.join(self.place, name)
         os.makedirs(source)
         with open(os.path.join(source, "file"), "wb"):
             pass
-        rows = []
-        for threads in self.steps(self.asked.clients, step=2, first=1):
-            said = self._with_dir(source, lambda where, threads=threads: self.operation(
-                "statx", where, 1, seconds=0.5, threads=threads))
-            rows.append([threads, said["rate"], said["p50"] / 1e3, said["p99"] / 1e3])
-        return rows
+        return source
 
-    def _with_dir(self, source, act):
-        candidate = Candidate("filo", f"{self.filo} dir:{{source}} null {{point}}")
+    @contextlib.contextmanager
+    def dir(self, source, options=""):
+        """A directory mounted: where, and by whom."""
+        candidate = Candidate("filo", f"{self.filo} {options} dir:{{source}} null {{point}}")
         where = candidate.start(source, self.place)
         try:
-            return act(where)
+            yield where, candidate
         finally:
             candidate.stop()
+
+
+def _transports():
+    """Those that this machine has."""
+    try:
+        with open("/sys/module/fuse/parameters/enable_uring", encoding="ascii") as switch:
+            return TRANSPORTS if switch.read().strip() == "Y" else TRANSPORTS[:1]
+    except OSError:
+        return TRANSPORTS[:1]
+
+
+def _machine(what):
+    """Memory of the machine, in bytes."""
+    with open("/proc/meminfo", encoding="ascii") as text:
+        return int(re.search(rf"^{what}:\s+(\d+) kB", text.read(), re.M)[1]) << 10
+
+
+def _drop_caches():
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as caches:
+        caches.write("2")
+
+
+def _switches(pids):
+    """How often threads of these processes gave a CPU up or lost it, by thread."""
+    found = {}
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as text:
+                found[task] = sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", text.read())))
+    return found
+
+
+def _idle(pids, mounts):
+    """Threads and descriptors a mount, and how often all wake in a second."""
+    time.sleep(1)  # they come to rest
+    before = _switches(pids)
+    time.sleep(IDLE_SECONDS)
+    after = _switches(pids)
+    woken = sum(number - before.get(task, 0) for task, number in after.items())
+    files = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+    return len(after) / mounts, files / mounts, woken / IDLE_SECONDS
 
 
 def _proportional(pid):
@@ -206,35 +311,58 @@ def _proportional(pid):
 def report(scale):
     """Tables, as lines."""
     lines = []
-    for kind in KINDS:
+    for kind, titles in TITLES.items():
         if rows := scale.get(kind):
+            # An earlier run may have measured less.
             cells = [[f"{row[0]:,}", *[tables.figure(value) for value in row[1:]]] for row in rows]
-            lines += tables.table(TITLES[kind], cells)
+            lines += tables.table(titles[:len(rows[0])], cells)
     return lines
 
 
-def draw(scale):
-    """The cost of an operation over each number that grows."""
-    series = {"lookup, so many nodes": scale.get("nodes"), "open, so many open": scale.get("opens"),
-              "statx, so many mounts": [[row[0], row[2]] for row in scale.get("mounts", [])],
-              "a name listed, of so many": scale.get("names"),
-              "lookup in so many names": [[row[0], row[3]] for row in scale.get("names", [])]}
-    series = {name: [(row[0], row[1]) for row in rows] for name, rows in series.items() if rows}
-    folder = os.path.join(ROOT, PLOTS)
+def charts(scale):
+    """The plots, each with one thing to say: file, title, axes, series as (kind, column)."""
+    wanted = (
+        ("scale", "Cost of one operation, as their number grows", "how many", "us", {
+            "lookup, so many nodes": ("nodes", 1), "lookup in so many names": ("names", 3),
+            "name listed, of so many": ("names", 1), "open, so many open": ("opens", 1),
+            "statx, processes": ("mounts", 2), "statx, mounts of one": ("inside ring", 2)}),
+        ("scale-memory", "Memory of filo for each, as their number grows", "how many", "bytes", {
+            "node": ("nodes", 2), "node of dir": ("names", 4), "open file": ("opens", 3)}),
+        ("scale-mounts", "Time to mount one more", "mounts there are", "ms", {
+            "a process each": ("mounts", 1), "one process, classic": ("inside classic", 1),
+            "one process, ring": ("inside ring", 1)}),
+        ("scale-clients", "Requests in a second, of all clients together", "clients",
+         "in a second", {
+             f"{what}, {transport}": (f"clients {transport}", column)
+             for what, column in (("statx", 1), ("lookup", 4)) for transport in TRANSPORTS}),
+    )
+    for name, title, across, up, series in wanted:
+        found = {label: [(row[0], row[column]) for row in scale[kind] if len(row) > column]
+                 for label, (kind, column) in series.items() if scale.get(kind)}
+        if found := {label: points for label, points in found.items() if points}:
+            yield name, title, across, up, found
+
+
+def draw(scale, folder):
+    """Makes the plots; answers the Markdown that shows them."""
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "scale.svg"), "w", encoding="ascii") as file:
-        file.write(plots.lines("The cost of one operation as numbers grow", "how many", "us",
-                               series))
+    lines = []
+    for name, title, across, up, series in charts(scale):
+        with open(os.path.join(folder, f"{name}.svg"), "w", encoding="ascii") as file:
+            file.write(plots.lines(title, across, up, series))
+        lines += [f"![{title}]({PLOTS}/{name}.svg)", ""]
+    return lines
 
 
-def show(scale, write):
-    """Prints the tables, or puts them and the plot where they belong."""
+def show(scale, asked):
+    """Prints the tables, or puts them and the plots where they belong."""
     lines = report(scale)
-    if not write:
+    if asked.plots:
+        draw(scale, asked.plots)
+    if not asked.write:
         print("\n".join(lines))
         return
-    draw(scale)
-    lines = [f"![The cost of one operation as numbers grow]({PLOTS}/scale.svg)", "", *lines]
+    lines = draw(scale, os.path.join(ROOT, PLOTS)) + lines
     tables.replace_part(os.path.join(ROOT, "BENCHMARKS.md"), "scale", lines)
 
 
@@ -247,28 +375,33 @@ def main():
         "FILO", os.path.join(TARGET, "release", "filo")), help="the program to measure")
     words.add_argument("--names", default=os.path.join(
         TARGET, "release", "examples", "names"), help="the example of that name")
+    words.add_argument("--many", default=os.path.join(
+        TARGET, "release", "examples", "mounts"), help="the example mounts")
     words.add_argument("--quick", action="store_true", help="small numbers")
-    words.add_argument("--nodes", type=int, default=1_000_000)
+    words.add_argument("--nodes", type=int, default=10_000_000)
     words.add_argument("--entries", type=int, default=1_000_000, help="of one directory")
-    words.add_argument("--opens", type=int, default=10_000)
+    words.add_argument("--opens", type=int, default=100_000)
     words.add_argument("--mounts", type=int, default=200)
     words.add_argument("--clients", type=int, default=64)
     words.add_argument("--cpu", type=int, help="everything on this CPU")
+    words.add_argument("--no-prio", action="store_true", help="leave others their share")
+    words.add_argument("--plots", metavar="FOLDER", help="put the plots there, in any case")
     words.add_argument("--json", help="add the results to this file of bench.py")
     words.add_argument("--write", action="store_true",
-                       help="put the tables into BENCHMARKS.md and the plot into " + PLOTS)
+                       help="put the tables into BENCHMARKS.md and the plots into " + PLOTS)
     asked = words.parse_intermixed_args()
     if asked.kinds[:1] == ["report"]:
         if len(asked.kinds) != 2:
             words.error("report FILE")
-        return show(Results.load(asked.kinds[1]).scale, asked.write)
+        return show(Results.load(asked.kinds[1]).scale, asked)
     if unknown := [kind for kind in asked.kinds if kind not in KINDS]:
         words.error(f"nothing called {unknown[0]}: {', '.join(KINDS)}")
     if os.geteuid():
         sys.exit("scale.py needs root: it mounts")
     if asked.quick:
         asked.nodes, asked.entries, asked.opens, asked.mounts, asked.clients = 5000, 2000, 200, 5, 4
-    own_group()
+    if not asked.no_prio:
+        own_group()
     if asked.cpu is not None:
         os.sched_setaffinity(0, {asked.cpu})
     results = Results.load(asked.json) if asked.json and os.path.exists(asked.json) else Results()
@@ -276,12 +409,12 @@ def main():
     try:
         scale = Scale(place, asked)
         for kind in asked.kinds or KINDS:
-            results.scale[kind] = getattr(scale, kind)()
+            results.scale.update(getattr(scale, kind)())
             if asked.json:
                 results.save(asked.json)
     finally:
         scratch.remove(place)
-    return show(results.scale, asked.write)
+    return show(results.scale, asked)
 
 
 if __name__ == "__main__":

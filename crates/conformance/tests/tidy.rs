@@ -14,6 +14,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("crates/filofs-bases/src/dir/sys.rs", "system calls that no safe library has"),
     ("crates/filofs-front/src/area/memory.rs", "memory that another process shares"),
     ("crates/filofs-front/src/fuse/given.rs", "a descriptor known only by its number"),
+    ("crates/filofs-front/src/fuse/heap.rs", "malloc_trim(3)"),
     ("crates/filofs-front/src/fuse/registrar.rs", "ioctls of the device, and setfsuid(2)"),
     ("crates/filofs-front/tests/allocations.rs", "an allocator that counts"),
     ("crates/filofs-front/src/fuse/ring/entry.rs", "memory that the kernel writes into"),

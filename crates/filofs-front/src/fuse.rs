@@ -77,6 +77,7 @@ mod face;
 mod flight;
 mod given;
 mod habits;
+mod heap;
 mod helper;
 mod herald;
 mod ledger;

@@ -412,6 +412,13 @@ mod tests {
     }
 
     #[test]
+    fn a_node_takes_no_more_than_it_has_to() {
+        // With the two counts of its `Arc` and what an allocator adds, 112 bytes.
+        assert!(size_of::<Inner>() <= 88, "{} bytes", size_of::<Inner>());
+        assert!(size_of::<(Cookie, Record)>() <= 32, "{}", size_of::<(Cookie, Record)>());
+    }
+
+    #[test]
     fn places_of_nodes_that_are_gone_are_given_back() {
         let nodes = Nodes::new(0);
         let many = 20 * (Table::SHARDS * Table::PLACES_KEPT) as u64;

@@ -36,6 +36,7 @@ use super::costs::Costs;
 use super::device::{Arrival, Device, Outlet};
 use super::dispatch::Dispatch;
 use super::flight::{Flight, Flights};
+use super::heap::Heap;
 use super::ring::Ring;
 use super::stall::Stall;
 use filofs::{Errno, locked};
@@ -81,6 +82,9 @@ struct Roster {
     /// How many of them have been called and have not woken yet.
     called: usize,
     steward: Option<Thread>,
+    /// How often somebody who rests has woken.
+    #[cfg(test)]
+    woken: usize,
 }
 
 impl Crew {
@@ -91,7 +95,7 @@ impl Crew {
     /// Every so many looks the steward asks whether callers that wait for long still live.
     const GRACE: u32 = 100;
     /// How long a worker rests before it leaves, unless it is the last that rests.
-    const REST: Duration = Duration::from_secs(10);
+    const REST: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 10_000 });
     /// How long the end waits for workers that are still at something.
     const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -139,9 +143,11 @@ impl Crew {
         }
         let crew = self.clone();
         let steward = thread::Builder::new().name("filo-steward".into()).spawn(move || {
-            crew.watch();
+            let mut heap = Heap::default();
+            crew.watch(&mut heap);
             crew.farewell();
             finish();
+            crew.give_back(&mut heap, true);
         })?;
         locked(&self.roster).steward = Some(steward.thread().clone());
         // Whoever had a word for it before it had a place.
@@ -192,8 +198,7 @@ impl Crew {
         if let Some(ring) = self.ring() {
             ring.left();
         }
-        let _roster = locked(&self.roster);
-        self.changed.notify_all();
+        self.tell_who_waits_for_the_end();
     }
 
     /// A worker's life. It begins as a reader.
@@ -224,7 +229,16 @@ impl Crew {
         }
         self.flights().leave(&flight);
         locked(&self.roster).total -= 1;
-        self.changed.notify_all();
+        self.tell_who_waits_for_the_end();
+    }
+
+    /// A worker has left. While the connection lasts nobody waits for that, and those who rest
+    /// are let rest.
+    fn tell_who_waits_for_the_end(&self) {
+        if self.ended() {
+            let _roster = locked(&self.roster);
+            self.changed.notify_all();
+        }
     }
 
     /// A request was taken: sees to it that somebody reads, at once or in time.
@@ -256,6 +270,7 @@ impl Crew {
             self.readers.fetch_add(1, SeqCst);
             return true;
         }
+        let until = Instant::now() + Self::REST;
         let mut roster = locked(&self.roster);
         roster.resting += 1;
         loop {
@@ -269,12 +284,19 @@ impl Crew {
                 roster.resting -= 1;
                 return false;
             }
-            let waited = self.changed.wait_timeout(roster, Self::REST);
-            let (again, rest) = waited.unwrap_or_else(PoisonError::into_inner);
-            roster = again;
-            if rest.timed_out() && roster.called == 0 && roster.resting > 1 {
+            roster = if roster.resting == 1 {
+                // The last stays, and nothing wakes it for nothing.
+                self.changed.wait(roster).unwrap_or_else(PoisonError::into_inner)
+            } else if let Some(left) = until.checked_duration_since(Instant::now()) {
+                let waited = self.changed.wait_timeout(roster, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            } else {
                 roster.resting -= 1;
                 return false;
+            };
+            #[cfg(test)]
+            {
+                roster.woken += 1;
             }
         }
     }
@@ -310,7 +332,7 @@ impl Crew {
     }
 
     /// The steward's life.
-    fn watch(self: &Arc<Self>) {
+    fn watch(self: &Arc<Self>, heap: &mut Heap) {
         let mut seen = 0;
         let mut heard = 0;
         let mut quiet = 0;
@@ -344,6 +366,7 @@ impl Crew {
                 self.release_the_dying();
             }
             quiet = if calm && self.attended() && self.backlog.is_empty() { quiet + 1 } else { 0 };
+            self.give_back(heap, quiet >= Self::QUIET);
             if quiet < Self::QUIET {
                 thread::sleep(Self::LOOK);
                 continue;
@@ -359,6 +382,13 @@ impl Crew {
             }
             self.steward_sleeps.store(false, SeqCst);
             quiet = if self.asked() == asked { Self::QUIET } else { 0 };
+        }
+    }
+
+    /// Has memory of nodes that are gone given back, when it is time.
+    fn give_back(&self, heap: &mut Heap, rests: bool) {
+        if heap.look(self.dispatch.ledger.mount().nodes().len(), rests) {
+            Heap::give_back();
         }
     }
 
@@ -460,7 +490,14 @@ fn opcode_of(message: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::face::Face;
+    use super::super::ledger::Ledger;
+    use super::super::{Complaints, FuseOptions};
     use super::*;
+    use filofs::{FileSystem, Mount};
+    use filofs_bases::mem::{Mem, Settings};
+    use filofs_wire::abi::{InHeader, Opcode};
+    use zerocopy::IntoBytes;
 
     #[test]
     fn any_bytes_have_an_opcode() {
@@ -469,5 +506,43 @@ mod tests {
         let mut header = [0; 40];
         header[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
         assert_eq!(opcode_of(&header), u32::MAX);
+    }
+
+    #[test]
+    fn workers_that_rest_leave_without_waking_each_other() {
+        const MANY: usize = 16;
+        let (device, kernel) = rustix::net::socketpair(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::SEQPACKET,
+            rustix::net::SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let (mem, options) = (Mem::new(Settings::default()), FuseOptions::default());
+        let mount = Arc::new(Mount::of(mem, "mem:").unwrap());
+        let face = Face::new(mount.root().cookie(), &mount.profile(), &options);
+        let dispatch =
+            Dispatch::new(Ledger::new(mount, face, MANY), &options, Complaints::default());
+        let crew = Arc::new(Crew::new(Device::new(device), dispatch, 4096, MANY, None));
+        for _ in 0..MANY {
+            assert!(crew.call());
+        }
+        // Each takes one and goes to rest, but for the last.
+        let header = InHeader { len: 40, opcode: Opcode::Forget as u32, ..InHeader::default() };
+        for _ in 1..MANY {
+            rustix::io::write(&kernel, header.as_bytes()).unwrap();
+        }
+        let wait_for = |total: usize| {
+            let until = Instant::now() + Duration::from_secs(60);
+            while locked(&crew.roster).total > total {
+                assert!(Instant::now() < until, "{:?}", locked(&crew.roster));
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        wait_for(2);
+        let woken = locked(&crew.roster).woken;
+        assert!(woken <= 2 * MANY, "woken {woken} times");
+        drop(kernel);
+        wait_for(0);
     }
 }

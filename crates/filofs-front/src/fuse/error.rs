@@ -188,8 +188,23 @@ impl fmt::Display for MountError {
                 write!(f, "{peer} and filo cannot agree: {why}")
             }
             MountError::FileSystem { errno } => write!(f, "the file system refused: {errno}"),
-            MountError::System { what, errno } => write!(f, "cannot {what}: {errno}"),
+            MountError::System { what, errno } => {
+                write!(f, "cannot {what}: {errno}{}", remedy(*errno))
+            }
         }
+    }
+}
+
+/// What to do about an errno that says of which thing there is not enough.
+const fn remedy(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EMFILE => "; raise the limit of open files (\"ulimit -n\")",
+        Errno::ENFILE => "; let root raise fs.file-max (sysctl)",
+        Errno::EAGAIN => {
+            "; raise the limit of threads (\"ulimit -u\", the control group's pids.max)"
+        }
+        Errno::ENOSPC => "; let root raise fs.mount-max (sysctl)",
+        _ => "",
     }
 }
 
@@ -210,6 +225,9 @@ mod tests {
             (MountError::NoDevice { errno: Errno::ENOENT }, 4, "modprobe fuse"),
             (MountError::NoRights { path: path(), errno: Errno::EPERM }, 4, "fusermount3"),
             (MountError::FileSystem { errno: Errno::EIO }, 5, "EIO"),
+            (MountError::System { what: "open", errno: Errno::EMFILE }, 4, "ulimit -n"),
+            (MountError::System { what: "start", errno: Errno::EAGAIN }, 4, "pids.max"),
+            (MountError::System { what: "mount", errno: Errno::ENOSPC }, 4, "fs.mount-max"),
         ] {
             let text = error.to_string();
             assert!(text.contains(word) && !text.contains('\n'), "{text}");

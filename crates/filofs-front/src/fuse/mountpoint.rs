@@ -143,6 +143,9 @@ fn open_device() -> Result<OwnedFd, MountError> {
             rustix::io::Errno::ACCESS | rustix::io::Errno::PERM => MountError::DeviceDenied {
                 mode: rustix::fs::stat(DEVICE).ok().map(|stat| stat.st_mode & 0o7777),
             },
+            rustix::io::Errno::MFILE | rustix::io::Errno::NFILE => {
+                MountError::system("open /dev/fuse", errno)
+            }
             errno => MountError::NoDevice { errno: ours(errno) },
         },
     )?;

@@ -387,12 +387,19 @@ fn hand_over(crew: &Arc<Crew>, queue: &Arc<Queue>) {
     let work = move || {
         cpus::stay_on(queue.id.into());
         let mut pause = Duration::from_millis(1);
+        let mut rested = false;
         // Whoever of the queue takes a request fetches the next with the answer.
         while queue.expects() && !crew.ended() {
             if crew.ring().is_some_and(|ring| ring.nudge(&crew)) {
                 return;
             }
-            // No regular file is known to the kernel. One may be soon.
+            // No regular file is known to the kernel. One may be soon, or there is no need: whoever
+            // was at something has answered, and so fetched what waited.
+            let rests = queue.rests();
+            if rests && rested {
+                return;
+            }
+            rested = rests;
             thread::sleep(pause);
             pause = (2 * pause).min(LONGEST);
         }
@@ -499,6 +506,46 @@ mod tests {
             println!("skipped: this needs {what}");
         }
         can
+    }
+
+    #[test]
+    fn nobody_nudges_a_queue_at_which_nobody_waits() {
+        if !can() {
+            return;
+        }
+        let place = std::env::temp_dir().join(format!("filo-nudge-{}", std::process::id()));
+        fs::create_dir(&place).unwrap();
+        // Without a regular file, which a nudge takes.
+        let mem = Mem::new(Settings::default());
+        let options = FuseOptions { transport: Transport::Ring, ..FuseOptions::default() };
+        let mount = Arc::new(Mount::of(mem, "mem:").unwrap());
+        let session = Session::start(mount, &place, &options).unwrap();
+        // One request at each queue, which has it start its second worker.
+        for cpu in 0..cpus::possible().unwrap() {
+            let place = place.clone();
+            let ask = move || {
+                cpus::stay_on(cpu);
+                rustix::fs::statvfs(&place).unwrap();
+            };
+            thread::spawn(ask).join().unwrap();
+        }
+        let nudges = || {
+            let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
+            let names = threads.filter_map(|thread| fs::read(thread.path().join("comm")).ok());
+            names.filter(|name| name.starts_with(b"filo-ring-nudge")).count()
+        };
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        // Twice, a good while apart: it may not have begun yet.
+        for _ in 0..2 {
+            thread::sleep(Duration::from_millis(300));
+            while nudges() > 0 {
+                assert!(std::time::Instant::now() < until, "{} nudge for ever", nudges());
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+        session.unmount(false).unwrap();
+        session.wait();
+        fs::remove_dir(&place).unwrap();
     }
 
     #[test]

@@ -92,6 +92,12 @@ impl Queue {
         self.free.load(SeqCst) == 0
     }
 
+    /// Whether all are free. In this order, who comes meanwhile does not make it so.
+    pub(super) fn rests(&self) -> bool {
+        let free = self.free.load(SeqCst);
+        free == self.workers.load(SeqCst)
+    }
+
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(SeqCst)
     }
@@ -120,7 +126,9 @@ mod tests {
         let queue = Queue::new(0);
         assert!(queue.busy() && queue.stuck(Vec::new).is_none(), "nobody has come yet");
         queue.come();
+        assert!(queue.rests());
         assert!(queue.take(15));
+        assert!(!queue.rests());
         assert_eq!(queue.stuck(Vec::new), None, "taken since");
         assert_eq!(queue.stuck(Vec::new), Some(15));
         queue.release();
