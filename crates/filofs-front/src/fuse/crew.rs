@@ -70,6 +70,8 @@ pub(super) struct Crew {
     pub(super) attendants: Option<Attendants>,
     ended: AtomicBool,
     aborted: AtomicBool,
+    /// It is we who have ended it.
+    given_up: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -121,13 +123,15 @@ impl Crew {
             attendants,
             ended: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
         }
     }
 
     /// Starts the first worker and the steward. When the connection has ended and the workers
-    /// have left, the steward runs `finish`.
+    /// have left, the steward runs `finish`; before, if it is we who ended it, `abort`.
     pub(super) fn start(
         self: &Arc<Self>,
+        abort: impl FnOnce() + Send + 'static,
         finish: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<()> {
         // First, so that the steward does not take the only place for one.
@@ -140,6 +144,9 @@ impl Crew {
         let crew = self.clone();
         let steward = thread::Builder::new().name("filo-steward".into()).spawn(move || {
             crew.watch();
+            if crew.given_up.load(SeqCst) {
+                abort();
+            }
             crew.farewell();
             finish();
         })?;
@@ -175,6 +182,12 @@ impl Crew {
         if let Some(steward) = &roster.steward {
             steward.unpark();
         }
+    }
+
+    /// We cannot go on, of which the kernel does not know: what it waits for does not come.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, SeqCst);
+        self.end(true);
     }
 
     /// The other transport, if it is in use.
