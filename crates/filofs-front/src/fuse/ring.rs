@@ -28,6 +28,13 @@
 //! over the entry from the one that is stuck ([`Ring::let_go`]). That is possible while the
 //! operation works in the worker's own memory, which holds for all that moves at most 16 KiB; what
 //! moves more works in the entry's, and its caller waits.
+//!
+//! A worker that cannot begin is started again after a pause that grows ([`Backoff`]). Where the
+//! kernel takes no entry of a queue any more, the connection is ended on both sides
+//! ([`Crew::give_up`]): callers have an error, and the mount goes.
+//!
+//! Two workers on a queue are not for blocking alone: while one answers, the kernel has an entry to
+//! put the next request into, which costs less processor time than a request that waits.
 
 mod entry;
 mod letter;

@@ -139,6 +139,8 @@ impl Worker {
             };
             self.queue.release();
             if self.uring.commit(self.queue.number(false), unique, entry).is_err() {
+                // The answer is lost.
+                self.crew.give_up();
                 break;
             }
         }
