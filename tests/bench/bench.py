@@ -22,8 +22,8 @@ mounts it: all users may enter, and the kernel checks what they may; *filo priva
 `-o no_allow_other`, as the examples of libfuse are mounted; *ll* its example passthrough_ll as it
 comes, *ll -s* with one thread; *hp* its passthrough_hp, of
 which the kernel reads and writes files by itself; the others as they come. *floor* is a server in C
-that answers constants with nothing around it, *filo constants* answers constants through filo's
-front end; *no-opens* is both without OPEN.
+that answers constants with nothing around it, *floor ring* the same over io_uring with a thread for
+each CPU, *filo constants* answers constants through filo's front end; *no-opens* is without OPEN.
 
 All stand over one directory of a tmpfs, each test on a fresh mount. In each round every test is
 done by every candidate, and the next round begins with another one. A cell is the median over the
@@ -90,7 +90,7 @@ SECTIONS = (
         META, rates=("statx-8",), processor=True),
     Section("floor", "Servers of constants", (
         "statx", "stat-cold", "stat-absent", "open", "create", "read-1m-direct"),
-        ("floor", "floor no-opens", "filo constants", "filo no-opens", "ll -s"),
+        ("floor", "floor no-opens", "floor ring", "filo constants", "filo no-opens", "ll -s"),
         base="floor", rates=("statx-8",), plotted=False),
     Section("data", "Data", (
         "read-4k", "write-4k", "read-4k-direct", "write-4k-direct", "read-1m", "read-1m-direct",

@@ -148,7 +148,7 @@ class Programs:
 
     def floor(self):
         """The server of constants in C."""
-        return self.compile("floor", os.path.join(HERE, "floor.c"))
+        return self.compile("floor", os.path.join(HERE, "floor.c"), ["-lpthread"])
 
     def passthrough_ll(self):
         """libfuse's example, with the libfuse of this machine."""
@@ -195,6 +195,7 @@ class Programs:
             "unionfs": lambda: _installed("unionfs-fuse", "-f {source}=RW {point}"),
             "floor": lambda: f"{self.floor()} {{point}}",
             "floor no-opens": lambda: f"{self.floor()} {{point}} no-opens",
+            "floor ring": lambda: f"{self.floor()} {{point}} ring",
             "filo constants": lambda: f"{shlex.quote(self._example())} {{point}}",
             "filo no-opens": lambda: f"{shlex.quote(self._example())} {{point}} no-opens",
             "filo private": lambda: f"{filo} -o no_allow_other dir:{{source}} null {{point}}",

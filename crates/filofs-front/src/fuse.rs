@@ -62,6 +62,7 @@ mod ask;
 mod attendants;
 mod backing;
 mod backlog;
+mod backoff;
 mod buffer;
 mod caller;
 mod calls;

@@ -25,7 +25,8 @@
 //! 6. Who rests too long leaves; the steward sleeps while nothing is asked.
 //!
 //! Where requests come over a [`Ring`], its workers serve them by the same rules; what is left for
-//! the crew is FORGET and INTERRUPT, and the steward looks after both.
+//! the crew is FORGET and INTERRUPT, and the steward looks after both: a quarter as often while it
+//! finds somebody free at each queue.
 //!
 //! Lock order: `roster` is taken alone, and nothing is called under it.
 
@@ -71,6 +72,8 @@ pub(super) struct Crew {
     pub(super) attendants: Option<Attendants>,
     ended: AtomicBool,
     aborted: AtomicBool,
+    /// It is we who have ended it.
+    given_up: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +93,8 @@ struct Roster {
 impl Crew {
     /// How often the steward looks.
     const LOOK: Duration = Duration::from_millis(1);
+    /// So many looks it leaves out where somebody was free at every queue of a ring.
+    const SPARED: u32 = 3;
     /// After so many looks at a device that is read and has nothing to say the steward sleeps.
     const QUIET: u32 = 20;
     /// Every so many looks the steward asks whether callers that wait for long still live.
@@ -125,13 +130,15 @@ impl Crew {
             attendants,
             ended: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
         }
     }
 
     /// Starts the first worker and the steward. When the connection has ended and the workers
-    /// have left, the steward runs `finish`.
+    /// have left, the steward runs `finish`; before, if it is we who ended it, `abort`.
     pub(super) fn start(
         self: &Arc<Self>,
+        abort: impl FnOnce() + Send + 'static,
         finish: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<()> {
         // First, so that the steward does not take the only place for one.
@@ -145,6 +152,9 @@ impl Crew {
         let steward = thread::Builder::new().name("filo-steward".into()).spawn(move || {
             let mut heap = Heap::default();
             crew.watch(&mut heap);
+            if crew.given_up.load(SeqCst) {
+                abort();
+            }
             crew.farewell();
             finish();
             crew.give_back(&mut heap, true);
@@ -181,6 +191,12 @@ impl Crew {
         if let Some(steward) = &roster.steward {
             steward.unpark();
         }
+    }
+
+    /// We cannot go on, of which the kernel does not know: what it waits for does not come.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, SeqCst);
+        self.end(true);
     }
 
     /// The other transport, if it is in use.
@@ -361,14 +377,18 @@ impl Crew {
             if let Some(ring) = self.ring() {
                 ring.look(self);
             }
-            looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(Self::GRACE) {
+            if looks >= Self::GRACE {
+                looks = 0;
                 self.release_the_dying();
             }
-            quiet = if calm && self.attended() && self.backlog.is_empty() { quiet + 1 } else { 0 };
+            let idle = self.attended() && self.backlog.is_empty();
+            // Of a queue with two workers both must block before anybody waits for them.
+            let pause = if idle && self.ring().is_some() { 1 + Self::SPARED } else { 1 };
+            looks += pause;
+            quiet = if calm && idle { quiet + pause } else { 0 };
             self.give_back(heap, quiet >= Self::QUIET);
             if quiet < Self::QUIET {
-                thread::sleep(Self::LOOK);
+                thread::sleep(Self::LOOK * pause);
                 continue;
             }
             self.steward_sleeps.store(true, SeqCst);

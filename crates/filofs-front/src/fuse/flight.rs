@@ -75,8 +75,9 @@ pub(super) struct Flights {
     /// How many wait for what another request has to bring, and how many may.
     waiting: AtomicUsize,
     most_waiting: AtomicUsize,
-    /// Requests of which an interrupt came before they were begun, or after they had ended.
-    early: Mutex<VecDeque<u64>>,
+    /// Requests of which an interrupt came before they were begun, or after they had ended, and
+    /// how often [`Flights::tend`] has seen it.
+    early: Mutex<VecDeque<(u64, u32)>>,
     /// There is one.
     any_early: AtomicBool,
     /// Not every signal is told of.
@@ -96,6 +97,8 @@ impl Drop for Waiting<'_> {
 impl Flights {
     /// How many interrupts are remembered of requests that nobody works on.
     const EARLY_MAX: usize = 64;
+    /// After so many looks ([`Flights::tend`]) it is of a request that has ended.
+    const EARLY_LOOKS: u32 = 30;
 
     /// Where that many workers serve at most.
     pub(super) fn new(most_workers: usize) -> Flights {
@@ -182,15 +185,30 @@ impl Flights {
         if early.len() == Self::EARLY_MAX {
             early.pop_front();
         }
-        early.push_back(unique);
+        early.push_back((unique, 0));
         self.any_early.store(true, SeqCst);
     }
 
     /// Whether an interrupt came for a request before it began.
     fn was_early(&self, unique: u64) -> bool {
         let mut early = locked(&self.early);
-        let place = early.iter().position(|other| *other == unique);
-        place.is_some_and(|place| early.remove(place).is_some())
+        let place = early.iter().position(|(other, _)| *other == unique);
+        let was = place.is_some_and(|place| early.remove(place).is_some());
+        // Under the lock, as it is set.
+        self.any_early.store(!early.is_empty(), SeqCst);
+        was
+    }
+
+    /// Forgets interrupts of what has ended.
+    fn forget_early(&self) {
+        if self.any_early.load(SeqCst) {
+            let mut early = locked(&self.early);
+            early.retain_mut(|(_, looks)| {
+                *looks += 1;
+                *looks < Self::EARLY_LOOKS
+            });
+            self.any_early.store(!early.is_empty(), SeqCst);
+        }
     }
 
     fn find(&self, unique: u64) -> Option<(Arc<Flight>, State)> {
@@ -234,6 +252,7 @@ impl Flights {
     /// A caller that merely caught a signal is left to wait, unless that tells it to stop: then its
     /// operation is cancelled. A request is looked at from the third call of this on.
     pub(super) fn tend(&self) -> Vec<u64> {
+        self.forget_early();
         let mut long = Vec::new();
         for flight in locked(&self.all).iter() {
             let mut state = locked(&flight.state);
@@ -318,6 +337,25 @@ mod tests {
             flights.interrupt(2 * unique + 100);
         }
         assert_eq!(locked(&flights.early).len(), Flights::EARLY_MAX);
+    }
+
+    #[test]
+    fn where_no_interrupt_is_left_nobody_looks_for_one() {
+        let flights = Flights::new(8);
+        let flight = flights.join();
+        flights.interrupt(10);
+        assert!(flights.any_early.load(SeqCst));
+        flights.begin(&flight, 10, 0, Yields::ToAny);
+        assert!(flight.cancel.is_cancelled() && !flights.any_early.load(SeqCst));
+        flight.end();
+        // Of what has ended it goes with time.
+        flights.interrupt(10);
+        for _ in 1..Flights::EARLY_LOOKS {
+            flights.tend();
+        }
+        assert!(flights.any_early.load(SeqCst));
+        flights.tend();
+        assert!(!flights.any_early.load(SeqCst) && locked(&flights.early).is_empty());
     }
 
     #[test]

@@ -81,6 +81,23 @@ impl Mountpoint {
         self.id.is_some() && mount_id(&self.path) == self.id
     }
 
+    /// Ends the connection in the kernel, so that whoever waits for an answer has an error at once.
+    /// Whether that was possible; the mount may stay, and answers everybody with an error.
+    pub(super) fn abort(&self) -> bool {
+        if !self.there() {
+            return false;
+        }
+        // That aborts the connection before it looks whether the mount is in use.
+        let force = UnmountFlags::FORCE | UnmountFlags::NOFOLLOW;
+        match rustix::mount::unmount(&self.path, force) {
+            Ok(()) | Err(rustix::io::Errno::BUSY) => true,
+            // We may not, where a helper has mounted. There is another way, if it is in its place.
+            Err(_) => connection(&self.path).is_some_and(|number| {
+                std::fs::write(format!("/sys/fs/fuse/connections/{number}/abort"), "1").is_ok()
+            }),
+        }
+    }
+
     /// Takes the mount away; lazily, it goes out of sight now and ends with its last use. A mount
     /// that is gone already is success.
     ///
@@ -220,6 +237,13 @@ fn mount_id(path: &Path) -> Option<u64> {
     let found = rustix::fs::statx(CWD, path, how, StatxFlags::MNT_ID).ok()?;
     let answered = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
     answered.then_some(found.stx_mnt_id)
+}
+
+/// The kernel's number for the connection of what is mounted there, without asking it anything.
+fn connection(path: &Path) -> Option<u32> {
+    let how = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let found = rustix::fs::statx(CWD, path, how, StatxFlags::empty()).ok()?;
+    (found.stx_dev_major == 0).then_some(found.stx_dev_minor)
 }
 
 /// Takes away what is mounted there, whoever mounted it: ourselves if we may, else with the

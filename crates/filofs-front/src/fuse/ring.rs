@@ -28,6 +28,13 @@
 //! over the entry from the one that is stuck ([`Ring::let_go`]). That is possible while the
 //! operation works in the worker's own memory, which holds for all that moves at most 16 KiB; what
 //! moves more works in the entry's, and its caller waits.
+//!
+//! A worker that cannot begin is started again after a pause that grows ([`Backoff`]). Where the
+//! kernel takes no entry of a queue any more, the connection is ended on both sides
+//! ([`Crew::give_up`]): callers have an error, and the mount goes.
+//!
+//! Two workers on a queue are not for blocking alone: while one answers, the kernel has an entry to
+//! put the next request into, which costs less processor time than a request that waits.
 
 mod entry;
 mod letter;
@@ -36,6 +43,7 @@ mod tray;
 mod uring;
 mod worker;
 
+use super::backoff::Backoff;
 use super::cpus;
 use super::crew::Crew;
 use super::device::Device;
@@ -70,6 +78,11 @@ pub(super) struct Ring {
     nudges: AtomicU64,
     /// Entries of stuck workers for which there was no thread yet.
     orphans: Mutex<Vec<Orphan>>,
+    /// Since the last worker could not begin.
+    backoff: Backoff,
+    /// How often one was to.
+    #[cfg(test)]
+    starts: AtomicUsize,
 }
 
 /// An entry that was taken from a stuck worker, with the request that is to be let go.
@@ -145,6 +158,9 @@ impl Ring {
             desks: Mutex::default(),
             nudges: AtomicU64::new(0),
             orphans: Mutex::default(),
+            backoff: Backoff::default(),
+            #[cfg(test)]
+            starts: AtomicUsize::new(0),
         };
         Ok(Prepared { ring, seats })
     }
@@ -246,7 +262,7 @@ impl Ring {
     }
 
     /// Starts a worker of a queue, which counts it as free from now on. False when there are far
-    /// too many, or the machine gives no thread.
+    /// too many, the machine gives no thread, or the last one could not begin a moment ago.
     fn start(
         &self,
         crew: &Arc<Crew>,
@@ -255,6 +271,11 @@ impl Ring {
         + Send
         + 'static,
     ) -> bool {
+        if !self.backoff.is_over() {
+            return false;
+        }
+        #[cfg(test)]
+        self.starts.fetch_add(1, SeqCst);
         // Beyond the most that there are by growth are shares of queues that came late, and those
         // who take over an entry that is there already.
         if self.total.fetch_add(1, SeqCst) >= 3 * self.most {
@@ -274,6 +295,9 @@ impl Ring {
             });
             match begun {
                 Ok((worker, fetches)) => {
+                    if let Some(ring) = crew.ring() {
+                        ring.backoff.succeeded();
+                    }
                     if !fetches {
                         hand_over(&crew, &of);
                     }
@@ -282,6 +306,9 @@ impl Ring {
                 Err(error) => {
                     if !crew.ended() {
                         log::warn!("no other worker for queue {}: {error}", of.id);
+                    }
+                    if let Some(ring) = crew.ring() {
+                        ring.backoff.failed();
                     }
                     of.leave();
                     crew.wake_steward();
@@ -292,6 +319,7 @@ impl Ring {
         let spawned = thread::Builder::new().name("filo-ring".into()).spawn(work);
         if let Err(error) = &spawned {
             log::warn!("no thread for another worker: {error}");
+            self.backoff.failed();
             queue.leave();
             self.total.fetch_sub(1, SeqCst);
         }
@@ -471,8 +499,11 @@ mod tests {
     use super::*;
     use filofs::{Identity, Mount, Stack};
     use filofs_bases::mem::{Mem, Settings};
+    use rustix::fs::{FlockOperation, flock};
     use std::cell::Cell;
     use std::fs;
+    use std::path::PathBuf;
+    use std::time::Instant;
 
     /// What goes wrong with rings that this thread makes.
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -506,6 +537,79 @@ mod tests {
             println!("skipped: this needs {what}");
         }
         can
+    }
+
+    /// A mount of memory over a ring, and where.
+    fn mounted(name: &str) -> (PathBuf, Session) {
+        let place = std::env::temp_dir().join(format!("filo-{name}-{}", std::process::id()));
+        fs::create_dir(&place).unwrap();
+        let stack = Stack::new(Arc::new(Mem::new(Settings::default())), []).unwrap();
+        let identity = Identity::new("mem:", "filo", "").unwrap();
+        let mount = Arc::new(Mount::new(stack, identity).unwrap());
+        let options = FuseOptions { transport: Transport::Ring, ..FuseOptions::default() };
+        let session = Session::start(mount, &place, &options).unwrap();
+        (place, session)
+    }
+
+    #[test]
+    fn where_we_end_the_connection_nobody_waits_for_an_answer() {
+        if !can() {
+            return;
+        }
+        let (place, session) = mounted("astray");
+        for queue in &session.crew().ring().unwrap().queues {
+            queue.astray.store(true, SeqCst);
+        }
+        let (tell, told) = channel();
+        let path = place.join("file");
+        let asks = thread::spawn(move || tell.send(fs::metadata(path).map(drop)));
+        // Without an end it would wait for ever.
+        let answer = told.recv_timeout(Duration::from_secs(60)).expect("it waits");
+        let errno = answer.unwrap_err().raw_os_error().map(Errno::from_raw_os_error);
+        let ended = [Errno::CONNABORTED, Errno::NOTCONN];
+        assert!(errno.is_some_and(|errno| ended.contains(&errno)), "{errno:?}");
+        asks.join().unwrap().unwrap();
+        assert!(session.wait().aborted);
+        fs::remove_dir(&place).unwrap();
+    }
+
+    #[test]
+    fn a_worker_that_cannot_begin_is_not_started_over_and_over() {
+        if !can() {
+            return;
+        }
+        let (place, session) = mounted("backoff");
+        let path = place.join("file");
+        fs::write(&path, []).unwrap();
+        let holder = fs::File::open(&path).unwrap();
+        let waiters: Vec<_> = (0..8).map(|_| fs::File::open(&path).unwrap()).collect();
+        flock(&holder, FlockOperation::LockExclusive).unwrap();
+        // A second of each queue's came with its first request.
+        let ring = session.crew().ring().unwrap();
+        while ring.queues.iter().any(|queue| queue.taken() > 0 && queue.workers() < 2) {
+            thread::yield_now();
+        }
+        let close = |closed| ring.queues.iter().for_each(|q| q.closed.store(closed, SeqCst));
+        close(true);
+        let (before, began) = (ring.starts.load(SeqCst), Instant::now());
+        let wait = |file| thread::spawn(move || flock(file, FlockOperation::LockExclusive));
+        let waiters: Vec<_> = waiters.into_iter().map(wait).collect();
+        // Who waits for a lock has another start, and the steward sees that nobody comes.
+        while began.elapsed() < Duration::from_millis(300) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        close(false);
+        let pauses = began.elapsed().as_millis() as usize / 10;
+        let starts = ring.starts.load(SeqCst) - before;
+        assert!((1..=pauses + 2).contains(&starts), "{starts} times in {pauses} pauses");
+        drop(holder);
+        for waiter in waiters {
+            let locked = waiter.join().unwrap();
+            assert!(matches!(locked, Ok(()) | Err(Errno::NOLCK)), "{locked:?}");
+        }
+        session.unmount(false).unwrap();
+        session.wait();
+        fs::remove_dir(&place).unwrap();
     }
 
     #[test]
@@ -559,13 +663,7 @@ mod tests {
             (Fault::None, "ring ("),
         ] {
             FAULT.set(fault);
-            let place = std::env::temp_dir().join(format!("filo-fallback-{}", std::process::id()));
-            fs::create_dir(&place).unwrap();
-            let stack = Stack::new(Arc::new(Mem::new(Settings::default())), []).unwrap();
-            let identity = Identity::new("mem:", "filo", "").unwrap();
-            let mount = Arc::new(Mount::new(stack, identity).unwrap());
-            let options = FuseOptions { transport: Transport::Ring, ..FuseOptions::default() };
-            let session = Session::start(mount, &place, &options).unwrap();
+            let (place, session) = mounted("fallback");
             assert!(session.transport().starts_with(begin), "{}", session.transport());
             for n in 0..20 {
                 let path = place.join(n.to_string());

@@ -156,8 +156,8 @@ impl Session {
                 herald::deliver(&notices, &herald.crew, leave);
             })
             .map_err(failed)?;
-        let last = shared.clone();
-        let started = shared.crew.start(move || last.finish());
+        let (first, last) = (shared.clone(), shared.clone());
+        let started = shared.crew.start(move || first.abort(), move || last.finish());
         started.map_err(|error| {
             // There is nobody to tell, and the herald must not wait for that.
             shared.up.close();
@@ -245,6 +245,11 @@ impl Session {
         backings.is_on().then(|| backings.ids())
     }
 
+    #[cfg(test)]
+    pub(super) fn crew(&self) -> &Crew {
+        &self.shared.crew
+    }
+
     /// What is mounted.
     pub fn mount(&self) -> &Arc<Mount> {
         &self.shared.mount
@@ -290,6 +295,13 @@ impl Shared {
             opens: self.mount.opens().len(),
             aborted: self.crew.aborted(),
             complaints: self.crew.dispatch.complaints.count(),
+        }
+    }
+
+    /// We have ended the connection by ourselves: the kernel ends it too, so that nobody waits.
+    fn abort(&self) {
+        if !self.mountpoint.abort() {
+            log::error!("whoever waits for an answer waits until this process has ended");
         }
     }
 

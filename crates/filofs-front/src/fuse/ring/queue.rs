@@ -24,6 +24,12 @@ pub(super) struct Queue {
     seen: AtomicU64,
     /// What the steward has seen since nothing moves.
     stall: Mutex<Option<Stall>>,
+    /// The kernel is told a number that it does not have, and refuses whatever it is given: by
+    /// anybody, or by those who come.
+    #[cfg(test)]
+    pub(super) astray: AtomicBool,
+    #[cfg(test)]
+    pub(super) closed: AtomicBool,
 }
 
 impl Queue {
@@ -37,7 +43,21 @@ impl Queue {
             expects: AtomicBool::new(false),
             seen: AtomicU64::new(0),
             stall: Mutex::new(None),
+            #[cfg(test)]
+            astray: AtomicBool::new(false),
+            #[cfg(test)]
+            closed: AtomicBool::new(false),
         }
+    }
+
+    /// Its number, as the kernel is told; by one who comes, or who is there.
+    #[cfg_attr(not(test), expect(unused_variables, reason = "tests tell them apart"))]
+    pub(super) fn number(&self, comes: bool) -> u16 {
+        #[cfg(test)]
+        if self.astray.load(SeqCst) || comes && self.closed.load(SeqCst) {
+            return u16::MAX;
+        }
+        self.id
     }
 
     /// A worker comes.

@@ -93,10 +93,10 @@ impl Worker {
     ) -> Result<Worker, rustix::io::Errno> {
         let Station { queue, mut uring } = station;
         match first {
-            First::Register(entry) => uring.register(queue.id, entry)?,
+            First::Register(entry) => uring.register(queue.number(true), entry)?,
             First::LetGo(unique, mut entry) => {
                 lay_error(&mut entry, Errno::EINTR);
-                uring.commit(queue.id, unique, entry)?;
+                uring.commit(queue.number(false), unique, entry)?;
             }
         }
         let desk = Arc::new(Desk::new(queue.clone()));
@@ -121,10 +121,10 @@ impl Worker {
                     log::error!("queue {}: the kernel refuses an entry: {errno}", self.queue.id);
                     tries += 1;
                     let again = self.uring.take_back().filter(|_| tries < Self::TRIES);
-                    let id = self.queue.id;
-                    if again.is_none_or(|entry| self.uring.register(id, entry).is_err()) {
+                    let number = self.queue.number(false);
+                    if again.is_none_or(|entry| self.uring.register(number, entry).is_err()) {
                         // Who waits at this queue must not wait for ever.
-                        self.crew.end(true);
+                        self.crew.give_up();
                         break;
                     }
                     continue;
@@ -138,7 +138,9 @@ impl Worker {
                 return;
             };
             self.queue.release();
-            if self.uring.commit(self.queue.id, unique, entry).is_err() {
+            if self.uring.commit(self.queue.number(false), unique, entry).is_err() {
+                // The answer is lost.
+                self.crew.give_up();
                 break;
             }
         }
