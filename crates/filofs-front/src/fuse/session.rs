@@ -350,7 +350,8 @@ fn handshake(
     let no = |why: String| Err(MountError::Handshake { peer: device.peer(), why });
     let mount = dispatch.ledger.mount();
     let mut profile = mount.profile();
-    let has_files = profile.backing != Backed::No
+    // A core takes no file that stands on another file system.
+    let has_files = profile.backing == Backed::ByFiles
         && mount.stack().passes_data()
         && options.passthrough != Passthrough::Off;
     if device.is_socket() || !mount.stack().passes_data() {
