@@ -8,6 +8,7 @@ use crate::peer::Peer;
 use crate::serve::CHANNEL;
 use filofs::{Definition, FileSystem, OptionHelp, Options, Role, SetupError};
 use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -221,6 +222,9 @@ pub(crate) fn settings(
             return Err(SetupError::new(text));
         }
     };
+    // The kernel is given files by nobody else (ioctl FUSE_DEV_IOC_BACKING_OPEN).
+    let may_give = |rights: CapabilitySets| rights.permitted.contains(CapabilitySet::SYS_ADMIN);
+    let takes_files = capabilities(None).is_ok_and(may_give);
     let name = name.to_owned();
     Ok(Settings {
         name,
@@ -230,6 +234,7 @@ pub(crate) fn settings(
         most_deaths,
         trace_messages,
         shares_memory,
+        takes_files,
         ..default
     })
 }

@@ -37,7 +37,8 @@ pub struct Channel {
 /// What a receive brought.
 #[derive(Debug)]
 pub enum Arrival {
-    /// A message of that many bytes, and the descriptor that came with it.
+    /// A message of that many bytes, and the descriptor that came with it; none either where this
+    /// process can have no more of them.
     Message(usize, Option<OwnedFd>),
     /// A message that was longer than the room for it, or came with more than one descriptor. It
     /// is gone.
@@ -155,8 +156,10 @@ impl Channel {
             _ => Vec::new(),
         });
         let descriptor = descriptors.next();
-        let cut = came.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
-        if cut || descriptors.next().is_some() {
+        // Of one that finds no room in this process nothing comes but the flag.
+        let lost = descriptor.is_some() && came.flags.contains(ReturnFlags::CTRUNC);
+        let cut = came.flags.contains(ReturnFlags::TRUNC);
+        if cut || lost || descriptors.next().is_some() {
             return Arrival::Unfit;
         }
         // A message may be empty; then the other end is still there.

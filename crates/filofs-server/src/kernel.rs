@@ -16,6 +16,7 @@
 mod again;
 mod append;
 mod attributes;
+mod backing;
 mod blame;
 mod calls;
 mod connection;
@@ -90,6 +91,9 @@ pub struct Settings {
     pub trace_messages: bool,
     /// Whether memory is shared with a server that makes use of it.
     pub shares_memory: bool,
+    /// Whether it may give the files that its data is in, so that the kernel reads and writes them
+    /// by itself. Not where every message is written to the log.
+    pub takes_files: bool,
 }
 
 impl Settings {
@@ -108,6 +112,7 @@ impl Default for Settings {
             most_deaths: 9,
             trace_messages: false,
             shares_memory: true,
+            takes_files: true,
         }
     }
 }

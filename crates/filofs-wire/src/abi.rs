@@ -43,7 +43,7 @@ pub use filo::{
     BACKING_ID_ATTACHED, CALL_ID, CallCode, EXTENSION_MAGIC, EXTENSION_VERSION, ErrorIn,
     ExtattrctlFlags, ExtattrctlIn, ExtensionOffer, FlushCall, FlushWhat, GroupsCall, HandleFlags,
     HandleOfIn, HandleOfOut, MESSAGE_HEAD, MESSAGE_MIN, MountArguments, MountFlags, NodeOfIn,
-    ResponseIn, SyncLaterIn, SyncLaterMode, UnmountFlags, UnmountIn,
+    OfferFlags, ResponseIn, SyncLaterIn, SyncLaterMode, UnmountFlags, UnmountIn,
 };
 pub use forget::{BatchForgetIn, ForgetIn, ForgetOne};
 pub use header::{InHeader, OutHeader, ROOT_ID, UNIQUE_RESEND};

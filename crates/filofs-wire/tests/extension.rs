@@ -8,8 +8,8 @@ mod hex;
 
 use filofs_wire::abi::{
     Attr, CALL_ID, EntryOut, ErrorIn, ExtattrctlFlags, ExtattrctlIn, ExtensionOffer, HandleFlags,
-    HandleOfIn, InHeader, InitFlags, InitIn, Kstatfs, MountArguments, MountFlags, NodeOfIn, Opcode,
-    ResponseIn, SyncLaterIn, SyncLaterMode, UnmountFlags, UnmountIn,
+    HandleOfIn, InHeader, InitFlags, InitIn, Kstatfs, MountArguments, MountFlags, NodeOfIn,
+    OfferFlags, Opcode, ResponseIn, SyncLaterIn, SyncLaterMode, UnmountFlags, UnmountIn,
 };
 use filofs_wire::compose;
 use filofs_wire::dialect::Dialect;
@@ -118,14 +118,20 @@ fn response_request() {
 fn an_offer_in_init() {
     let mut arg = InitIn { major: 7, minor: 45, ..InitIn::default() };
     assert_eq!(arg.extension_offer(), None);
-    let offer =
-        ExtensionOffer { version: 1, max_message: 135_168, area_slots: 16, area_size: 1 << 20 };
+    let flags = OfferFlags::TAKES_FILES;
+    let offer = ExtensionOffer {
+        version: 1,
+        max_message: 135_168,
+        area_slots: 16,
+        area_size: 1 << 20,
+        flags,
+    };
     arg.set_extension_offer(offer);
     assert_eq!(arg.extension_offer(), Some(offer));
     let expected = hex(&format!(
         "07000000 2d000000 00000000 00000000 00000000 6f6c6966 01000000 00100200 \
-         10000000 00001000 {}",
-        "00".repeat(24)
+         10000000 00001000 01000000 {}",
+        "00".repeat(20)
     ));
     assert_eq!(arg.as_bytes(), expected);
 }

@@ -6,9 +6,10 @@ use core::mem::offset_of;
 
 use bitflags::Flags;
 use filofs_wire::abi::{
-    CallCode, EXTENSION_MAGIC, EXTENSION_VERSION, ErrorIn, ExtattrctlFlags, ExtattrctlIn,
-    FlushCall, FlushWhat, GroupsCall, HandleFlags, HandleOfIn, HandleOfOut, InitIn, MountArguments,
-    MountFlags, NodeOfIn, Opcode, ResponseIn, SyncLaterIn, SyncLaterMode, UnmountFlags, UnmountIn,
+    BACKING_ID_ATTACHED, CallCode, EXTENSION_MAGIC, EXTENSION_VERSION, ErrorIn, ExtattrctlFlags,
+    ExtattrctlIn, FlushCall, FlushWhat, GroupsCall, HandleFlags, HandleOfIn, HandleOfOut, InitIn,
+    MountArguments, MountFlags, NodeOfIn, OfferFlags, Opcode, OpenOut, ResponseIn, SyncLaterIn,
+    SyncLaterMode, UnmountFlags, UnmountIn,
 };
 use filofs_wire::limits;
 
@@ -91,7 +92,7 @@ fn the_offer_is_as_described() {
     let rows = table_after("### Offer", "| offset | size | field | |");
     let unused = offset_of!(InitIn, unused);
     let offsets: Vec<usize> = rows.iter().map(|row| number(row[0])).collect();
-    assert_eq!(offsets, [0, 4, 8, 12, 16].map(|at| unused + at));
+    assert_eq!(offsets, [0, 4, 8, 12, 16, 20].map(|at| unused + at));
     assert_eq!(number(rows[0][3]), EXTENSION_MAGIC as usize);
     assert_eq!(number(rows[1][3]), EXTENSION_VERSION as usize);
 }
@@ -124,6 +125,7 @@ fn flags_are_as_described() {
         flags.map(|flag| (flag.value().bits() as usize, flag.name())).collect()
     }
     for (kind, flags) in [
+        ("offer flag", named::<OfferFlags>()),
         ("flag", named::<MountFlags>()),
         ("handle flag", named::<HandleFlags>()),
         ("unmount flag", named::<UnmountFlags>()),
@@ -134,6 +136,15 @@ fn flags_are_as_described() {
         let described: Vec<_> = described.iter().map(|row| (number(row[0]), row[1])).collect();
         assert_eq!(described, flags, "{kind}");
     }
+}
+
+#[test]
+fn a_file_is_announced_as_described() {
+    let rows = table_after("## Files that", "| `backing_id` | |");
+    assert_eq!(number(rows[1][0]), BACKING_ID_ATTACHED as usize);
+    let at = format!("number at offset {} is", offset_of!(OpenOut, backing_id));
+    assert!(PROTOCOL.contains(&at));
+    assert!(PROTOCOL.contains(&format!("`fuse_open_out`, {} bytes", size_of::<OpenOut>())));
 }
 
 #[test]

@@ -259,7 +259,7 @@ impl Drop for Mounted {
 }
 
 /// The same file system, served over a channel to the kernel half.
-fn served(fs: Arc<dyn FileSystem>) -> Arc<dyn FileSystem> {
+pub(crate) fn served(fs: Arc<dyn FileSystem>) -> Arc<dyn FileSystem> {
     let (ours, theirs) = Channel::pair().unwrap();
     std::thread::spawn(move || {
         let stack = Stack::new(fs, []).unwrap();

@@ -5,6 +5,7 @@ use super::flight::Flight;
 use filofs::{Errno, Result};
 use filofs_wire::errno::ReplyErrno;
 use filofs_wire::reply::{self, Message};
+use rustix::fd::BorrowedFd;
 use std::cell::Cell;
 use zerocopy::{Immutable, IntoBytes};
 
@@ -46,6 +47,17 @@ impl<'a> Answer<'a> {
         !self.sent.replace(true)
             && self.flight.is_none_or(Flight::claim)
             && self.outlet.send(message.as_bytes(), data)
+    }
+
+    /// Sends a message without data, and a file with it.
+    pub(super) fn with_file<T: IntoBytes + Immutable + Copy>(
+        &self,
+        message: &Message<T>,
+        file: BorrowedFd<'_>,
+    ) -> bool {
+        !self.sent.replace(true)
+            && self.flight.is_none_or(Flight::claim)
+            && self.outlet.send_with(message.as_bytes(), file)
     }
 
     /// Has the peer hand over what it holds back of a node's written data, see

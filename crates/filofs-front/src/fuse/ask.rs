@@ -18,8 +18,11 @@ use filofs::{
 };
 use filofs_wire::abi;
 use filofs_wire::limits::SYMLINK_MAX;
-use filofs_wire::reply;
+use filofs_wire::reply::{self, Message};
 use filofs_wire::request::Operation;
+use rustix::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use zerocopy::{Immutable, IntoBytes};
 
 /// One request while it is being answered.
 pub(super) struct Ask<'a> {
@@ -415,8 +418,8 @@ impl Ask<'_> {
         let mut opened = opened?;
         let backing = opened.backing.take();
         let open = ledger.open(cx, &node, flags, opened)?;
-        let out = self.open_out(&open, backing.as_ref());
-        if !answer.plain(&reply::open(answer.unique, out)) {
+        let (out, given) = self.open_out(&open, backing.as_ref());
+        if !self.opened(&reply::open(answer.unique, out), given) {
             self.take_open_back(&open);
         }
         Ok(())
@@ -448,11 +451,8 @@ impl Ask<'_> {
             }
         };
         ledger.tell(&node);
-        if !answer.plain(&reply::create(
-            answer.unique,
-            entry,
-            self.open_out(&open, backing.as_ref()),
-        )) {
+        let (out, given) = self.open_out(&open, backing.as_ref());
+        if !self.opened(&reply::create(answer.unique, entry, out), given) {
             ledger.forget(node.cookie(), 1);
             self.take_open_back(&open);
         }
@@ -472,11 +472,33 @@ impl Ask<'_> {
         Ok(())
     }
 
-    fn open_out(&self, open: &Open, backing: Option<&Backing>) -> abi::OpenOut {
+    /// What is said of an open, and the file that goes with it to a core that takes some.
+    fn open_out(
+        &self,
+        open: &Open,
+        backing: Option<&Backing>,
+    ) -> (abi::OpenOut, Option<Arc<OwnedFd>>) {
+        let (open_id, backings) = (open.id().0, &self.ledger.backings);
         let said = self.ledger.face.opened(open.node().kind(), open.answer());
-        let (open_flags, backing_id) =
-            self.ledger.backings.opened(self.answer.outlet(), open, said, backing);
-        abi::OpenOut { open_id: open.id().0, open_flags, backing_id }
+        if let Some(given) = backings.given(open, backing) {
+            let backing_id = abi::BACKING_ID_ATTACHED;
+            return (abi::OpenOut { open_id, open_flags: said, backing_id }, Some(given));
+        }
+        let outlet = self.answer.outlet();
+        let (open_flags, backing_id) = backings.opened(outlet, open, said, backing);
+        (abi::OpenOut { open_id, open_flags, backing_id }, None)
+    }
+
+    /// Answers an open. False when nobody got it.
+    fn opened<T: IntoBytes + Immutable + Copy>(
+        &self,
+        message: &Message<T>,
+        given: Option<Arc<OwnedFd>>,
+    ) -> bool {
+        match given {
+            Some(file) => self.answer.with_file(message, file.as_fd()),
+            None => self.answer.plain(message),
+        }
     }
 
     /// Nobody got to know of the open.

@@ -16,6 +16,7 @@ use filofs::locked;
 use filofs_wire::abi::{InHeader, MESSAGE_HEAD};
 use filofs_wire::errno::ReplyErrno;
 use filofs_wire::reply;
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -209,6 +210,17 @@ impl Outlet for Slot<'_> {
             let interrupted = ReplyErrno::or_eproto(Errno::INTR.raw_os_error());
             self.device.send(reply::error(self.unique, interrupted).as_bytes(), &[])
         }
+    }
+
+    fn send_with(&self, head: &[u8], file: BorrowedFd<'_>) -> bool {
+        if unique_of(head) != self.unique || self.answered.swap(true, SeqCst) {
+            return self.device.send_with(head, file);
+        }
+        // Files travel over the device alone. It is there before the slot says so, and also for
+        // one who waits no more.
+        let sent = self.device.send_with(head, file);
+        self.attendants.area.answer(self.index, &[], &[]);
+        sent
     }
 
     fn payload(&self, _: usize) -> usize {

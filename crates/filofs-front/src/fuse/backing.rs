@@ -34,15 +34,15 @@
 //! ([`Backings::doubts`]).
 
 use super::device::Outlet;
-use super::registrar::Whose;
+use super::registrar::{self, Whose};
 use filofs::{Attr, Backing, Kind, Node, Open, OpenFlags, Slot, locked};
 use filofs_wire::abi::OpenOutFlags;
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// S_ISUID and S_ISGID.
 const SET_ID: u32 = 0o6000;
@@ -53,6 +53,8 @@ pub(super) struct Backings {
     slot: Slot,
     /// INIT has agreed to it, and nothing has shown since that it cannot be.
     on: AtomicBool,
+    /// The core takes files; and whether none of them can be written.
+    gives: OnceLock<bool>,
     /// A two-bit saturating counter, as branch predictors have it: whether files that are made
     /// become large, by the last ones that did or did not.
     large: AtomicU8,
@@ -138,6 +140,7 @@ impl Backings {
         Backings {
             slot,
             on: AtomicBool::new(false),
+            gives: OnceLock::new(),
             large: AtomicU8::new(2),
             shelf: Arc::default(),
         }
@@ -151,6 +154,12 @@ impl Backings {
     /// Whether files pass, as far as is known.
     pub(super) fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
+    }
+
+    /// The core takes files, and of a file system that is `read_only` also those that can only be
+    /// read.
+    pub(super) fn give(&self, read_only: bool) {
+        let _ = self.gives.set(read_only);
     }
 
     /// How many files the kernel knows by an id.
@@ -170,8 +179,7 @@ impl Backings {
         if !self.is_on() || open.node().kind() != Kind::Regular {
             return (said, 0);
         }
-        let new = || Arc::new(Record { shelf: self.shelf.clone(), state: Mutex::default() });
-        let Some(record) = open.node().slot_or(self.slot, new) else { return (said, 0) };
+        let Some(record) = self.record(open) else { return (said, 0) };
         let tried = match backing {
             Some(backing) if record.lacks_id() => {
                 self.register(outlet, open, backing, record.has_passed())
@@ -214,11 +222,71 @@ impl Backings {
         state.opens += 1;
         state.used = true;
         drop(state);
-        // Counted as long as the open lives.
+        self.count(open, record, backing);
+        answer
+    }
+
+    /// The file that goes to the core with the answer to an open: where the core would have its
+    /// kernel read and write it, if it decides as we do.
+    ///
+    /// The kernel opens a file that it was given once for readers and once for writers, with no
+    /// question asked, so the core takes none that is not open for both: see
+    /// [`registrar::reopen`]. A program that nobody wants to write is left alone: as long as
+    /// somebody may, the host does not execute it.
+    pub(super) fn given(&self, open: &Open, backing: Option<&Backing>) -> Option<Arc<OwnedFd>> {
+        /// S_IXUSR, S_IXGRP and S_IXOTH.
+        const EXECUTABLE: u32 = 0o111;
+        let read_only = *self.gives.get()?;
+        if open.node().kind() != Kind::Regular {
+            return None;
+        }
+        let record = self.record(open)?;
+        let mut state = locked(&record.state);
+        let worth = |backing: &Backing| {
+            let set_id = backing.mode & SET_ID != 0;
+            !set_id && self.expected(open, backing) >= Self::LEAST
+        };
+        if state.opens == 0 {
+            state.passes = state.passed || backing.is_some_and(worth);
+        }
+        state.opens += 1;
+        state.passed |= state.passes;
+        let passes = state.passes;
+        drop(state);
+        self.count(open, record, backing);
+        let runs = |backing: &Backing| backing.mode & EXECUTABLE != 0 && !open.flags().writes();
+        let backing = backing.filter(|backing| passes && (read_only || !runs(backing)))?;
+        let mode = rustix::fs::fcntl_getfl(backing).ok()? & OFlags::RWMODE;
+        match mode {
+            OFlags::RDWR => Some(backing.file.clone()),
+            OFlags::RDONLY if read_only => Some(backing.file.clone()),
+            _ if read_only => None,
+            _ => registrar::reopen(backing.as_fd()).ok().map(Arc::new),
+        }
+    }
+
+    /// What is known of the node of an open.
+    fn record<'o>(&self, open: &'o Open) -> Option<&'o Arc<Record>> {
+        let new = || Arc::new(Record { shelf: self.shelf.clone(), state: Mutex::default() });
+        open.node().slot_or(self.slot, new)
+    }
+
+    /// Counts an open as long as it lives.
+    fn count(&self, open: &Open, record: &Arc<Record>, backing: Option<&Backing>) {
         let was_empty = open.flags().writes() && backing.is_some_and(|backing| backing.size == 0);
         let share = Share { record: record.clone(), was_empty };
         let _ = open.slot_or(self.slot, || share);
-        answer
+    }
+
+    /// How large the file will be, at a guess, in bytes.
+    fn expected(&self, open: &Open, backing: &Backing) -> u64 {
+        if !open.flags().writes() {
+            backing.size
+        } else if backing.size == 0 {
+            self.grows()
+        } else {
+            u64::MAX
+        }
     }
 
     /// The size that a file is expected to have in the end which is empty now: 0, or `u64::MAX`.
@@ -267,14 +335,7 @@ impl Backings {
         if backing.mode & SET_ID != 0 && !passed {
             return Tried::SetId;
         }
-        let expected = if !open.flags().writes() {
-            backing.size
-        } else if backing.size == 0 {
-            self.grows()
-        } else {
-            u64::MAX
-        };
-        if expected < Self::LEAST && !passed {
+        if self.expected(open, backing) < Self::LEAST && !passed {
             return Tried::NotNow;
         }
         let file = backing.as_fd();

@@ -14,6 +14,12 @@ pub(super) trait Outlet: Sync {
     /// nobody got it: then whatever it would have given the peer must be taken back.
     fn send(&self, head: &[u8], data: &[u8]) -> bool;
 
+    /// The same, of a message without data that brings a file, where that is possible: otherwise
+    /// it goes without one.
+    fn send_with(&self, head: &[u8], _file: BorrowedFd<'_>) -> bool {
+        self.send(head, &[])
+    }
+
     /// The most data that an answer can have, in bytes, where `agreed` is what INIT says.
     fn payload(&self, agreed: usize) -> usize {
         agreed
@@ -225,6 +231,26 @@ impl Outlet for Device {
                 // An answer the kernel will not take leaves its caller waiting: find the mistake.
                 log::error!("the FUSE device refuses an answer of {} bytes: {errno}", head.len());
                 false
+            }
+        }
+    }
+
+    fn send_with(&self, head: &[u8], file: BorrowedFd<'_>) -> bool {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+        let files = [file];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&files));
+        let send = || {
+            sendmsg(&self.fd, &[IoSlice::new(head)], &mut control, SendFlags::NOSIGNAL).map(drop)
+        };
+        match rustix::io::retry_on_intr(send) {
+            Ok(()) => true,
+            Err(Errno::NOTCONN | Errno::PIPE | Errno::CONNRESET) => false,
+            // So many are on their way that there may be no more (unix(7)).
+            Err(errno) => {
+                log::debug!("an answer goes without its file: {errno}");
+                self.send(head, &[])
             }
         }
     }

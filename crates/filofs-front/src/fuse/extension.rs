@@ -40,12 +40,13 @@ impl Arguments {
 }
 
 /// The mount's arguments (A8-A42), for messages of at most `max_message` bytes; 0 for as long as
-/// the core takes; and with shared memory, or without. EPROTO for a root whose attributes no file
-/// has.
+/// the core takes. With shared memory, or without; and whether opens bring files. EPROTO for a root
+/// whose attributes no file has.
 pub(super) fn arguments(
     ledger: &Ledger,
     max_message: u32,
     takes_area: bool,
+    gives_files: bool,
 ) -> Result<MountArguments> {
     let mount = ledger.mount();
     let profile = mount.profile();
@@ -54,6 +55,7 @@ pub(super) fn arguments(
     flags.set(MountFlags::READ_ONLY, profile.read_only);
     flags.set(MountFlags::IDMAPPED, profile.idmapped);
     flags.set(MountFlags::TAKES_AREA, takes_area);
+    flags.set(MountFlags::GIVES_FILES, gives_files);
     let identity = mount.identity();
     let mut arguments = MountArguments {
         flags,

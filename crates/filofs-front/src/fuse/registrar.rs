@@ -16,7 +16,8 @@
 #![allow(unsafe_code)]
 
 use filofs_wire::abi::{BackingMap, DEVICE_IOCTL_MAGIC, ioctl_number};
-use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
@@ -69,6 +70,23 @@ pub(super) fn unregister(device: BorrowedFd<'_>, id: i32) {
     }
 }
 
+/// The same file, open for reading and writing: with the rights that this thread happens to have,
+/// or else with all that this process has.
+///
+/// Errors: those of open(2), which are many and all mean that it cannot be had so.
+pub(super) fn reopen(file: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let open = || rustix::fs::open(&path, flags, Mode::empty());
+    match open() {
+        Err(Errno::ACCESS | Errno::PERM) => {
+            let _own = Few::with(Whose::Ours, CapabilitySet::all())?;
+            open()
+        }
+        opened => opened,
+    }
+}
+
 /// `_IOW(DEVICE_IOCTL_MAGIC, number, size)` of `linux/ioctl.h`.
 const fn command(number: u8, size: usize) -> libc::c_ulong {
     const WRITE: u32 = 1 << 30;
@@ -89,6 +107,11 @@ struct Few {
 
 impl Few {
     fn put_on(whose: Whose) -> Result<Few, Errno> {
+        Few::with(whose, CapabilitySet::SYS_ADMIN)
+    }
+
+    /// With those capabilities, as far as this process has them.
+    fn with(whose: Whose, capable: CapabilitySet) -> Result<Few, Errno> {
         /// The id that stands for none, `/proc/sys/kernel/overflowuid`.
         const NOBODY: u32 = 65534;
         use rustix::process::{getegid, geteuid};
@@ -100,7 +123,7 @@ impl Few {
         };
         let few = Few { before, ids };
         // Changing the user id has moved capabilities, so they come after it.
-        let effective = CapabilitySet::SYS_ADMIN & before.permitted;
+        let effective = capable & before.permitted;
         set_capabilities(None, CapabilitySets { effective, ..before })?;
         Ok(few)
     }

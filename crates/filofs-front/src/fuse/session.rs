@@ -20,6 +20,7 @@ use crate::area::Area;
 use filofs::{
     Backed, Cancel, Context, Errno, FileSystem, Mount, Profile, UnmountFlags, Upward, locked,
 };
+use filofs_wire::abi::{ExtensionOffer, OfferFlags};
 use filofs_wire::call;
 use filofs_wire::dialect::Dialect;
 use filofs_wire::errno::ReplyErrno;
@@ -361,6 +362,10 @@ fn handshake(
     let no = |why: String| Err(MountError::Handshake { peer: device.peer(), why });
     let mount = dispatch.ledger.mount();
     let mut profile = mount.profile();
+    // A core takes no file that stands on another file system.
+    let has_files = profile.backing == Backed::ByFiles
+        && mount.stack().passes_data()
+        && options.passthrough != Passthrough::Off;
     if device.is_socket() || !mount.stack().passes_data() {
         profile.backing = Backed::No;
     }
@@ -423,8 +428,16 @@ fn handshake(
                 });
                 let sent = if let Some(max_message) = terms.max_message {
                     let ledger = &dispatch.ledger;
-                    let arguments = extension::arguments(ledger, max_message, area.is_some())
-                        .map_err(|errno| MountError::FileSystem { errno })?;
+                    let takes =
+                        |offer: ExtensionOffer| offer.flags.contains(OfferFlags::TAKES_FILES);
+                    let gives_files = has_files && offer.is_some_and(takes);
+                    if gives_files {
+                        ledger.backings.give(profile.read_only);
+                    }
+                    let takes_area = area.is_some();
+                    let arguments =
+                        extension::arguments(ledger, max_message, takes_area, gives_files)
+                            .map_err(|errno| MountError::FileSystem { errno })?;
                     let answer = reply::init_extended(header.unique, out, arguments);
                     device.send(answer.as_bytes(), &[])
                 } else {

@@ -254,6 +254,7 @@ fn wanted(profile: &Profile, options: &FuseOptions) -> InitFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use filofs_wire::abi::OfferFlags;
 
     const ALL: InitFlags = InitFlags::from_bits_retain((1 << 43) - 1);
 
@@ -381,7 +382,8 @@ mod tests {
     fn offer(version: u32, max_message: u32) -> InitIn {
         let mut init = init(45, ALL);
         let (area_slots, area_size) = (16, 8192);
-        let offer = ExtensionOffer { version, max_message, area_slots, area_size };
+        let flags = OfferFlags::empty();
+        let offer = ExtensionOffer { version, max_message, area_slots, area_size, flags };
         init.set_extension_offer(offer);
         init
     }

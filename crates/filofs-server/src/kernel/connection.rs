@@ -45,6 +45,8 @@ pub(super) struct Connection {
     dialect: OnceLock<Dialect>,
     /// What the server said it does not have: it is not asked (C.4).
     lacking: OnceLock<Vec<Opcode>>,
+    /// Answers to opens may bring files.
+    gives_files: AtomicBool,
     /// The largest message in bytes, either way.
     most: AtomicUsize,
     frames: Arc<Frames>,
@@ -68,18 +70,24 @@ pub(super) struct Connection {
 }
 
 /// A message, and a descriptor that came with it.
-type Came = (Frame, Option<OwnedFd>);
+pub(super) type Came = (Frame, Option<OwnedFd>);
 
 /// A successful answer.
 #[derive(Debug)]
 pub(super) struct Reply {
     frame: Frame,
+    enclosed: Option<OwnedFd>,
 }
 
 impl Reply {
     /// What follows the header.
     pub(super) fn body(&self) -> &[u8] {
         self.frame.bytes().get(size_of::<OutHeader>()..).unwrap_or_default()
+    }
+
+    /// Takes the descriptor that came with it, once.
+    pub(super) const fn take_enclosed(&mut self) -> Option<OwnedFd> {
+        self.enclosed.take()
     }
 }
 
@@ -109,6 +117,9 @@ impl Connection {
     /// Most lies that are logged one by one; of more, every so many.
     const MOST_LOGGED: u64 = 100;
 
+    /// What is said of a descriptor that came with anything else than what may bring one.
+    const UNASKED: &str = "a descriptor that nobody asked for";
+
     /// Over a channel.
     pub(super) fn new(
         name: &str,
@@ -123,6 +134,7 @@ impl Connection {
             channel,
             dialect: OnceLock::new(),
             lacking: OnceLock::new(),
+            gives_files: AtomicBool::new(false),
             most: AtomicUsize::new(most),
             frames: Frames::new(most),
             parking: Parking::new(Self::MOST),
@@ -147,6 +159,17 @@ impl Connection {
     /// The memory that is shared with the server.
     pub(super) fn slots(&self) -> Option<&Slots> {
         self.slots.get()
+    }
+
+    /// INIT has settled that answers to opens may bring files.
+    pub(super) fn take_files(&self) {
+        self.gives_files.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the answer to that may bring a file, and then comes over the channel.
+    pub(super) fn may_bring_file(&self, opcode: Opcode) -> bool {
+        matches!(opcode, Opcode::Open | Opcode::Create | Opcode::Tmpfile)
+            && self.gives_files.load(Ordering::Relaxed)
     }
 
     /// What it is called in the log.
@@ -214,15 +237,32 @@ impl Connection {
             return Err(Errno::EINTR.into());
         }
         let unique = self.next_id();
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.note_asked();
         let until = patience.map(|patience| Instant::now() + patience);
         let stop = || self.must_stop(cx, until);
         let message = self.message(cx, unique, nodeid, operation, self.max_message())?;
         let message = Message { enclosed, ..message };
         self.send_parked(cx, unique, Asked::of(nodeid, operation), &message, stop)?;
+        self.await_parked(cx, unique, opcode, nodeid, until)
+    }
+
+    /// Somebody is about to wait for the channel, and reads it.
+    pub(super) fn note_asked(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits for the answer to a request that is parked.
+    pub(super) fn await_parked(
+        &self,
+        cx: &Context<'_>,
+        unique: u64,
+        opcode: Opcode,
+        nodeid: u64,
+        until: Option<Instant>,
+    ) -> Answer<Reply> {
         let outcome = self.parking.wait(
             unique,
-            stop,
+            || self.must_stop(cx, until),
             || {
                 self.receive(true);
             },
@@ -234,9 +274,7 @@ impl Connection {
             self.tell_as(&Context::internal(), unique | 1, 0, &operation);
         });
         match outcome? {
-            Outcome::Answered((frame, descriptor)) => {
-                self.judge(opcode, nodeid, unique, frame, descriptor.is_some())
-            }
+            Outcome::Answered(came) => self.judge(opcode, nodeid, unique, came),
             Outcome::Died => Err(Fault::Died),
         }
     }
@@ -247,20 +285,21 @@ impl Connection {
         opcode: Opcode,
         nodeid: u64,
         asked: u64,
-        frame: Frame,
-        has_descriptor: bool,
+        (frame, enclosed): Came,
     ) -> Answer<Reply> {
         let (error, body) = match self.parse(&frame) {
             Ok(Incoming::Reply { unique, error, body }) if unique == asked => (error, body),
             _ => return Err(self.lie(opcode, 0, nodeid, "a message that is none")),
         };
-        let opens =
-            matches!(opcode, Opcode::Open | Opcode::Opendir | Opcode::Create | Opcode::Tmpfile);
-        match incoming::outcome(error, body) {
-            Some(Ok(_)) if has_descriptor && !opens => {
-                Err(self.lie(opcode, error, nodeid, "a descriptor that nobody asked for"))
+        let outcome = incoming::outcome(error, body);
+        if enclosed.is_some() && !(self.may_bring_file(opcode) && matches!(outcome, Some(Ok(_)))) {
+            if let Some(Ok(body)) = outcome {
+                late::take_back(self, &Asked::plain(opcode, nodeid), body);
             }
-            Some(Ok(_)) => Ok(Reply { frame }),
+            return Err(self.lie(opcode, error, nodeid, Self::UNASKED));
+        }
+        match outcome {
+            Some(Ok(_)) => Ok(Reply { frame, enclosed }),
             Some(Err(ReplyErrno::ENOSYS)) => Err(Fault::Missing),
             Some(Err(errno)) => Err(Errno::from_raw(errno.number()).into()),
             None if error == 0 || (-511..0).contains(&error) => {
@@ -574,7 +613,12 @@ impl Connection {
         match self.parse(&frame) {
             Err(bad) => self.bad_answer(frame, &format!("a {bad}")),
             Ok(Incoming::Reply { unique, .. }) => self.deliver(unique, frame, descriptor),
-            Ok(incoming) => self.heard(&incoming, frame.bytes()),
+            Ok(incoming) => {
+                self.heard(&incoming, frame.bytes());
+                if descriptor.is_some() {
+                    self.bad_message(Self::UNASKED);
+                }
+            }
         }
         true
     }

@@ -1,6 +1,7 @@
 //! The operations on open files.
 
 use super::append::Append;
+use super::backing::Given;
 use super::fault::{Answer, Fault};
 use super::link::Link;
 use super::listing::Walk;
@@ -19,6 +20,7 @@ use filofs_wire::abi::{
 };
 use filofs_wire::incoming;
 use filofs_wire::request::Operation;
+use rustix::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 /// An open file of the server's.
@@ -73,6 +75,9 @@ impl Server {
         if remote.kind == Kind::Regular && flags.writes() && self.lacks(link, Opcode::Write) {
             return Err(Errno::EROFS.into()); // C.4
         }
+        if remote.kind == Kind::Regular && self.refuses(flags) {
+            return Err(Errno::EROFS.into());
+        }
         let id = self.id_of(link, cx, remote)?;
         let abilities = link.connection.dialect().flags();
         let mut wire_flags = flags;
@@ -81,14 +86,20 @@ impl Server {
             self.set_attributes(link, cx, remote, None, &set)?;
             wire_flags = flags.without(OpenFlags::TRUNC);
         }
-        let out = self.open_again(link, cx, remote, id, wire_flags, kill_priv)?;
-        Ok(match out {
-            Some(out) => self.opened(link, remote, id, flags, &out),
-            None => Self::opened_without(link, remote, id, flags),
-        })
+        match self.open_again(link, cx, remote, id, wire_flags, kill_priv)? {
+            Some((out, enclosed)) => match self.given(link, &out, enclosed) {
+                Ok(given) => Ok(self.opened(link, remote, id, flags, &out, given)),
+                Err(wrong) => {
+                    self.release_unwanted(link, id, &out, remote.kind == Kind::Directory);
+                    Err(link.connection.lie(Opcode::Open, 0, id, wrong))
+                }
+            },
+            None => Ok(Self::opened_without(link, remote, id, flags)),
+        }
     }
 
-    /// OPEN or OPENDIR. `None` from a server that needs none.
+    /// OPEN or OPENDIR, and the descriptor that came with the answer. `None` from a server that
+    /// needs none.
     fn open_again(
         &self,
         link: &Link,
@@ -97,7 +108,7 @@ impl Server {
         id: u64,
         flags: OpenFlags,
         kill_priv: bool,
-    ) -> Answer<Option<OpenOut>> {
+    ) -> Answer<Option<(OpenOut, Option<OwnedFd>)>> {
         let mut open_flags = OpenInFlags::empty();
         open_flags.set(OpenInFlags::KILL_SUIDGID, kill_priv);
         let arg = OpenIn { flags: flags.0, open_flags };
@@ -108,9 +119,9 @@ impl Server {
         };
         match self.ask(link, cx, id, &operation) {
             Err(Fault::Missing) => Ok(None),
-            Ok(reply) => {
+            Ok(mut reply) => {
                 let out = Self::fixed(link, operation.opcode(), id, reply.body())?;
-                Ok(Some(out))
+                Ok(Some((out, reply.take_enclosed())))
             }
             Err(fault) => Err(fault),
         }
@@ -123,6 +134,7 @@ impl Server {
         nodeid: u64,
         flags: OpenFlags,
         out: &OpenOut,
+        given: Option<Given>,
     ) -> Opened {
         let bound = Bound { epoch: link.epoch, nodeid, id: Some(out.open_id) };
         let flags = flags.without(OpenFlags::TRUNC).without(OpenFlags::EXCL);
@@ -131,7 +143,8 @@ impl Server {
         if self.lacks(link, Opcode::Flush) {
             said |= OpenedFlags::NO_FLUSH; // Linux, too, asks such a server once
         }
-        Opened { state: Some(Arc::new(state)), flags: said, backing: None }
+        let backing = given.and_then(|given| given.of(remote));
+        Opened { state: Some(Arc::new(state)), flags: said, backing }
     }
 
     fn opened_without(link: &Link, remote: &Arc<Remote>, nodeid: u64, flags: OpenFlags) -> Opened {
@@ -161,7 +174,9 @@ impl Server {
             return Ok(bound.id.unwrap_or(0));
         }
         let id = self.id_of(link, cx, &state.remote)?;
+        // A file is not needed again: the kernel keeps the one that it has.
         let again = self.open_again(link, cx, &state.remote, id, state.flags, false)?;
+        let again = again.map(|(out, _)| out);
         let mut bound = locked(&state.bound);
         if bound.epoch > link.epoch {
             return Err(Fault::Died);

@@ -4,11 +4,11 @@ use super::connection::Connection;
 use super::fault::{Answer, Fault};
 use super::slots::Slots;
 use crate::channel::{MESSAGE_MAX, PAYLOAD_MAX};
-use filofs::{Context, Errno, Identity, Profile, sanitise};
+use filofs::{Backed, Context, Errno, Identity, Profile, sanitise};
 use filofs_front::area::Area;
 use filofs_wire::abi::{
     EXTENSION_VERSION, ExtensionOffer, InitFlags, InitIn, KERNEL_MINOR, KERNEL_VERSION,
-    MESSAGE_MIN, MountArguments, MountFlags, Opcode,
+    MESSAGE_MIN, MountArguments, MountFlags, OfferFlags, Opcode,
 };
 use filofs_wire::dialect::Dialect;
 use filofs_wire::incoming;
@@ -55,7 +55,8 @@ fn lacking(arguments: &MountArguments) -> Vec<Opcode> {
 
 /// The abilities that are offered.
 ///
-/// Not offered: what moves data past the messages (SPLICE_*, PASSTHROUGH, OVER_IO_URING),
+/// Not offered: what moves data past the messages (SPLICE_*, PASSTHROUGH, OVER_IO_URING; files go
+/// another way, see [`OfferFlags::TAKES_FILES`]),
 /// WRITEBACK_CACHE (the front end above decides about caches), what only Linux can do for a server
 /// (SUBMOUNTS, SECURITY_CTX, ALLOW_IDMAP, REQUEST_TIMEOUT, HAS_RESEND).
 fn offered() -> InitFlags {
@@ -87,11 +88,13 @@ fn offered() -> InitFlags {
 }
 
 /// Asks INIT and settles what is spoken. EPROTO for an answer that is none; [`Fault::Late`] when
-/// none came in that time. With memory to be shared, and the descriptor of it.
+/// none came in that time. With memory to be shared, and the descriptor of it; and whether files
+/// are taken that data is in.
 pub(super) fn greet(
     connection: &Connection,
     patience: Duration,
     shared: Option<(Area, OwnedFd)>,
+    takes_files: bool,
 ) -> Answer<Terms> {
     let (flags, flags2) = offered().halves();
     let mut arg = InitIn {
@@ -106,7 +109,9 @@ pub(super) fn greet(
     let (area_slots, area_size) =
         shared.as_ref().map_or((0, 0), |(area, _)| (area.shape().slots, area.shape().size));
     let version = EXTENSION_VERSION;
-    arg.set_extension_offer(ExtensionOffer { version, max_message, area_slots, area_size });
+    let mut flags = OfferFlags::empty();
+    flags.set(OfferFlags::TAKES_FILES, takes_files);
+    arg.set_extension_offer(ExtensionOffer { version, max_message, area_slots, area_size, flags });
     let (cx, init, patience) = (Context::internal(), Operation::Init { arg }, Some(patience));
     let enclosed = shared.as_ref().map(|(_, fd)| fd.as_fd());
     let reply = connection.call_by_channel(&cx, 0, &init, patience, enclosed)?;
@@ -141,6 +146,13 @@ pub(super) fn greet(
     profile.negative_ttl = Duration::from_nanos(arguments.negative_valid);
     let most = most.min(arguments.max_message as usize);
     connection.settle(dialect.extended(), most, lacking);
+    if takes_files && arguments.flags.contains(MountFlags::GIVES_FILES) {
+        connection.take_files();
+        // No others are taken, see `backing`.
+        profile.backing = Backed::ByFiles;
+    } else {
+        arguments.flags.remove(MountFlags::GIVES_FILES);
+    }
     match shared.filter(|_| arguments.flags.contains(MountFlags::TAKES_AREA)) {
         Some((area, _)) => connection.share(Slots::new(area)),
         None => arguments.flags.remove(MountFlags::TAKES_AREA),

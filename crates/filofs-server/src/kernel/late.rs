@@ -18,6 +18,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// Of anything but a lock.
+    pub(super) const fn plain(opcode: Opcode, nodeid: u64) -> Asked {
+        Asked { opcode, nodeid, lock: None }
+    }
+
     /// Of a request about that node.
     pub(super) fn of(nodeid: u64, operation: &Operation<'_>) -> Asked {
         let lock = match operation {

@@ -135,7 +135,8 @@ pub(super) fn begin(
         log::warn!("{}: no memory to share: {errno}", settings.name);
         None
     });
-    match handshake::greet(&connection, settings.start_patience, shared) {
+    let takes_files = settings.takes_files && !settings.trace_messages;
+    match handshake::greet(&connection, settings.start_patience, shared, takes_files) {
         Ok(mut terms) => {
             terms.profile.read_only |= read_only;
             let most_read = most_read.unwrap_or(usize::MAX);

@@ -212,6 +212,9 @@ impl Server {
         how: MakeHow,
     ) -> Result<Created> {
         const O_CREAT: u32 = 0o100;
+        if self.refuses(how.flags) {
+            return Err(Errno::EROFS);
+        }
         let before = self.known(dir, name);
         self.run(cx, |link| {
             let above = Self::remote(dir)?;
@@ -234,7 +237,7 @@ impl Server {
                 reply => reply?,
             };
             let place = Some(Place::new(&above, name));
-            self.created(link, Opcode::Create, id, &reply, how, place, since, || {
+            self.created(link, Opcode::Create, id, reply, how, place, since, || {
                 if exclusive {
                     self.undo(link, cx, id, name, false);
                 }
@@ -248,7 +251,7 @@ impl Server {
             let arg = Self::create_in(link, how);
             let since = Some(self.nodes.now());
             let reply = self.ask(link, cx, id, &Operation::Tmpfile { arg }).map_err(unsupported)?;
-            self.created(link, Opcode::Tmpfile, id, &reply, how, None, since, || {})
+            self.created(link, Opcode::Tmpfile, id, reply, how, None, since, || {})
         })
     }
 
@@ -260,7 +263,7 @@ impl Server {
         link: &Link,
         opcode: Opcode,
         dir: u64,
-        reply: &Reply,
+        mut reply: Reply,
         how: MakeHow,
         place: Option<Place>,
         since: Option<Moment>,
@@ -268,10 +271,16 @@ impl Server {
     ) -> Answer<Created> {
         let out = Self::fixed(link, opcode, dir, reply.body());
         let out: CreateOut = out.inspect_err(|_| undo())?;
-        match self.vet(link, &out.entry, place, Some(Kind::Regular), since) {
-            Ok(entry) => {
+        let given = self.given(link, &out.open, reply.take_enclosed());
+        let vetted = given.and_then(|given| {
+            let entry = self.vet(link, &out.entry, place, Some(Kind::Regular), since)?;
+            Ok((entry, given))
+        });
+        match vetted {
+            Ok((entry, given)) => {
                 let remote = Self::remote_of(&entry)?;
-                let opened = self.opened(link, &remote, out.entry.nodeid, how.flags, &out.open);
+                let nodeid = out.entry.nodeid;
+                let opened = self.opened(link, &remote, nodeid, how.flags, &out.open, given);
                 Ok(Created { entry, opened })
             }
             Err(wrong) => {

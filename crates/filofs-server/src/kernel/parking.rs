@@ -249,6 +249,11 @@ impl<Q, A> Parking<Q, A> {
         !state.dead
     }
 
+    /// Nobody waits any more for what is parked: the answer will come, unless it has.
+    pub(super) fn abandon(&self, unique: u64) -> Option<Outcome<A>> {
+        self.give_up(unique, ()).1.ok()
+    }
+
     /// It has come another way.
     pub(super) fn expect_no_more(&self, unique: u64) {
         self.locked().abandoned.remove(&unique);

@@ -40,6 +40,9 @@ pub(super) struct Remote {
     links: AtomicU32,
     /// How often it is open.
     opens: AtomicU32,
+    /// The file of the host that its data is in, once the server has given it: device and inode
+    /// number.
+    kept_in: OnceLock<(u64, u64)>,
     /// Somebody writes to its end.
     pub(super) appending: AtomicBool,
     /// Its durable name, if it was asked for.
@@ -163,6 +166,12 @@ impl Remote {
     /// It was closed as often.
     pub(super) fn closed(&self) {
         self.opens.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether its data is in that file, as far as is known: what the kernel has of it stays that
+    /// one.
+    pub(super) fn is_kept_in(&self, file: (u64, u64)) -> bool {
+        *self.kept_in.get_or_init(|| file) == file
     }
 
     /// Whether it is still needed when the name that is known of it is gone.

@@ -25,6 +25,8 @@ pub(super) struct Server {
     pub(super) name: String,
     pub(super) settings: Settings,
     pub(super) starter: Option<Box<dyn Starter>>,
+    /// In its first life, and so in the mount's eyes, nothing can be changed through it.
+    pub(super) read_only: bool,
     /// As it runs now.
     link: RwLock<Arc<Link>>,
     /// What it answered in earlier lives that no server may.
@@ -78,6 +80,7 @@ impl Server {
             name: settings.name.clone(),
             settings: settings.clone(),
             starter,
+            read_only: link.terms.profile.read_only,
             link: RwLock::new(link),
             earlier_lies: AtomicU64::new(0),
             health: Mutex::new(Health::new(settings)),

@@ -4,6 +4,7 @@
 use super::connection::{Connection, Reply};
 use super::fault::{Answer, Fault};
 use super::late::Asked;
+use super::parking::{Entry, Outcome};
 use super::slots::Slot;
 use filofs::{Context, Errno, Sink};
 use filofs_wire::abi::{InterruptIn, MESSAGE_HEAD, Opcode, OutHeader, ReadIn};
@@ -51,8 +52,65 @@ impl Connection {
         let Some(slot) = way.slot else {
             return self.call_by_channel(cx, nodeid, operation, patience, None);
         };
+        if self.may_bring_file(opcode) {
+            return self.open_by(slot, cx, nodeid, operation, patience);
+        }
         self.ask_by(&slot, cx, nodeid, operation, patience)?;
         self.take_in(&slot, opcode, nodeid)
+    }
+
+    /// Asks in a slot what is answered there, or over the channel together with a file. The latter
+    /// may come before the slot says so: it is parked before it is asked.
+    fn open_by(
+        &self,
+        slot: Slot<'_>,
+        cx: &Context<'_>,
+        nodeid: u64,
+        operation: &Operation<'_>,
+        patience: Option<Duration>,
+    ) -> Answer<Reply> {
+        let (opcode, unique) = (operation.opcode(), slot.unique);
+        let until = patience.map(|patience| Instant::now() + patience);
+        match self.parking.enter(unique, Asked::of(nodeid, operation)) {
+            Entry::Entered | Entry::First => {}
+            Entry::InLine => {
+                self.parking.withdraw(unique);
+                drop(slot);
+                return self.call_by_channel(cx, nodeid, operation, patience, None);
+            }
+            Entry::Dead => return Err(Fault::Gone),
+        }
+        match self.await_slot(&slot, cx, nodeid, operation, patience) {
+            Waited::Answered if slot.answer_len() == Some(0) => {
+                drop(slot);
+                self.note_asked();
+                self.await_parked(cx, unique, opcode, nodeid, until)
+            }
+            Waited::Answered => {
+                self.parking.withdraw(unique);
+                self.take_in(&slot, opcode, nodeid)
+            }
+            Waited::Unsent(fault) => {
+                self.parking.withdraw(unique);
+                Err(fault.unsent())
+            }
+            Waited::Left(fault) => {
+                match self.parking.abandon(unique) {
+                    Some(Outcome::Answered(came)) => {
+                        slot.give_up();
+                        return self.judge(opcode, nodeid, unique, came);
+                    }
+                    Some(Outcome::Died) => return Err(Fault::Died),
+                    None => {}
+                }
+                if slot.give_up() && slot.answer_len() != Some(0) {
+                    self.parking.expect_no_more(unique);
+                    return self.take_in(&slot, opcode, nodeid);
+                }
+                self.interrupt(unique);
+                Err(fault)
+            }
+        }
     }
 
     /// The answer in a slot.
@@ -64,7 +122,7 @@ impl Connection {
             return Err(self.lie(opcode, 0, nodeid, "a message longer than was agreed on"));
         }
         frame.cut(len);
-        self.judge(opcode, nodeid, slot.unique, frame, false)
+        self.judge(opcode, nodeid, slot.unique, (frame, None))
     }
 
     /// READs that way into a sink, as much as goes into one message, of which the size is filled
@@ -115,23 +173,58 @@ impl Connection {
         operation: &Operation<'_>,
         patience: Option<Duration>,
     ) -> Answer<()> {
+        let unique = slot.unique;
+        match self.await_slot(slot, cx, nodeid, operation, patience) {
+            Waited::Answered => Ok(()),
+            Waited::Unsent(fault) => Err(fault.unsent()),
+            Waited::Left(fault) => {
+                // From here on the answer comes over the channel, unless it is there.
+                if !self.parking.expect(unique, Asked::of(nodeid, operation)) {
+                    return Err(Fault::Died);
+                }
+                if slot.give_up() {
+                    self.parking.expect_no_more(unique);
+                    return Ok(());
+                }
+                self.interrupt(unique);
+                Err(fault)
+            }
+        }
+    }
+
+    fn interrupt(&self, unique: u64) {
+        let operation = Operation::Interrupt { arg: InterruptIn { unique } };
+        self.tell_as(&Context::internal(), unique | 1, 0, &operation);
+    }
+
+    /// Asks in a slot, and waits.
+    fn await_slot(
+        &self,
+        slot: &Slot<'_>,
+        cx: &Context<'_>,
+        nodeid: u64,
+        operation: &Operation<'_>,
+        patience: Option<Duration>,
+    ) -> Waited {
         if self.lacks(operation.opcode()) {
-            return Err(Fault::Missing);
+            return Waited::Unsent(Fault::Missing);
         }
         if cx.cancelled() {
-            return Err(Errno::EINTR.into());
+            return Waited::Unsent(Errno::EINTR.into());
         }
-        let unique = slot.unique;
         let until = patience.map(|patience| Instant::now() + patience);
         // Only data goes beyond what was agreed on for the socket.
         let is_data = matches!(operation, Operation::Write { .. });
         let most = if is_data { slot.size() } else { slot.size().min(self.max_message()) };
-        let message = self.message(cx, unique, nodeid, operation, most)?;
+        let message = match self.message(cx, slot.unique, nodeid, operation, most) {
+            Ok(message) => message,
+            Err(fault) => return Waited::Unsent(fault),
+        };
         if self.is_dead() {
-            return Err(Fault::Gone);
+            return Waited::Unsent(Fault::Gone);
         }
         if !slot.ask(&message.head, message.tail) {
-            return Err(Errno::E2BIG.into());
+            return Waited::Unsent(Errno::E2BIG.into());
         }
         let waited = slot.wait(
             cx.cancel,
@@ -139,20 +232,20 @@ impl Connection {
             || until.map(Self::time_until),
             |call| self.tell_groups(call, Some(cx.groups)),
         );
-        let Err(fault) = waited else { return Ok(()) };
-        if slot.withdraw() {
-            return Err(fault.unsent());
+        match waited {
+            Ok(()) => Waited::Answered,
+            Err(fault) if slot.withdraw() => Waited::Unsent(fault),
+            Err(fault) => Waited::Left(fault),
         }
-        // From here on the answer comes over the channel, unless it is there.
-        if !self.parking.expect(unique, Asked::of(nodeid, operation)) {
-            return Err(Fault::Died);
-        }
-        if slot.give_up() {
-            self.parking.expect_no_more(unique);
-            return Ok(());
-        }
-        let operation = Operation::Interrupt { arg: InterruptIn { unique } };
-        self.tell_as(&Context::internal(), unique | 1, 0, &operation);
-        Err(fault)
     }
+}
+
+/// How waiting for the answer in a slot has ended.
+enum Waited {
+    /// It is there.
+    Answered,
+    /// For that reason the server has not seen the request, and will not.
+    Unsent(Fault),
+    /// For that reason nobody waits any more, and the server has the request.
+    Left(Fault),
 }

@@ -4,6 +4,7 @@
 
 mod calls;
 mod extattrctl;
+mod files;
 mod handles;
 mod late;
 mod missing;

@@ -9,9 +9,12 @@ use filofs_wire::abi::{
 };
 use filofs_wire::dialect::Dialect;
 use filofs_wire::request::{Operation, Request};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::collections::HashMap;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -30,6 +33,8 @@ pub(crate) const LINK: u64 = 102;
 pub(crate) enum Said {
     /// Success and this after the header.
     Body(Vec<u8>),
+    /// The same, and these descriptors.
+    With(Vec<u8>, Vec<OwnedFd>),
     /// The number in the header, as it is.
     Error(i32),
     /// Nothing: it is answered later or never.
@@ -305,15 +310,16 @@ impl Wire {
 
     /// Answers a request.
     pub(crate) fn answer(&self, unique: u64, said: Said) {
-        let (error, body) = match said {
-            Said::Body(body) => (0, body),
-            Said::Error(error) => (error, Vec::new()),
+        let (error, body, enclosed) = match said {
+            Said::Body(body) => (0, body, Vec::new()),
+            Said::With(body, enclosed) => (0, body, enclosed),
+            Said::Error(error) => (error, Vec::new(), Vec::new()),
             Said::Nothing => return,
         };
         let len = (size_of::<OutHeader>() + body.len()) as u32;
         let mut message = OutHeader { len, error, unique }.as_bytes().to_vec();
         message.extend_from_slice(&body);
-        self.say(&message);
+        self.say_with(&message, &enclosed);
     }
 
     /// Makes a call, and waits for its answer: the errno, or what came with it.
@@ -343,9 +349,25 @@ impl Wire {
         let _ = rustix::io::write(&self.fd, message);
     }
 
+    /// Sends bytes, and descriptors.
+    pub(crate) fn say_with(&self, message: &[u8], enclosed: &[OwnedFd]) {
+        let files: Vec<_> = enclosed.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !files.is_empty() {
+            assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
+        }
+        let _ = sendmsg(&self.fd, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL);
+    }
+
     /// The server goes, as by SIGKILL.
     pub(crate) fn die(&self) {
         let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
+    }
+
+    /// Whether the core has closed its end.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.seen.lock().unwrap().gone
     }
 
     /// Everything that was asked so far, INIT left out.

@@ -17,6 +17,7 @@ mod listening;
 mod load;
 mod mapped;
 mod mounted;
+mod passed;
 mod random;
 mod restart;
 mod stopped;
@@ -88,6 +89,9 @@ fn main() -> ExitCode {
         listening::no_operation_fails,
         listening::who_is_away_for_a_while_is_waited_for,
         listening::the_mount_goes_if_nothing_is_said,
+        passed::what_is_open_outlives_its_server,
+        passed::what_is_open_stays_where_the_server_does_not_return,
+        passed::a_server_in_its_box_gives_files_too,
         last::the_mount_goes,
         last::the_mount_stays_and_all_fails,
         stopped::others_go_on_and_callers_can_be_killed,

@@ -3,7 +3,7 @@
 use crate::flood;
 use crate::ground::{Ground, is_below_mount, processes_with, wait_until};
 use crate::listener::Listener;
-use filofs::{Fact, FileSystem, Identity, Mount, Options, Role, Stack, Upward, locked};
+use filofs::{Fact, FileSystem, Identity, Mount, Op, Options, Role, Stack, Upward, locked};
 use filofs_front::fuse::{FuseOptions, Session};
 use filofs_front::local::Local;
 use filofs_server::channel::Channel;
@@ -160,6 +160,31 @@ impl Mounted {
         let options = FuseOptions { direct_io: false, ..FuseOptions::default() };
         self.session = Some(Session::start(self.mount.clone(), &self.at, &options).unwrap());
         self
+    }
+
+    /// Mounted by FUSE over a server of the directory, as the command starts it.
+    pub fn commanded(sandbox: &str) -> Mounted {
+        let ground = Ground::new();
+        let exe = std::env::current_exe().unwrap();
+        let source = ground.dir("source").to_str().unwrap().to_owned();
+        let command = format!("{} {SERVE} {source}", exe.display());
+        let (sandbox, allow) = (("sandbox", sandbox), ("allow", source.as_str()));
+        let strict = [sandbox, allow];
+        let options = if sandbox.1 == "strict" { &strict[..] } else { &strict[..1] };
+        let base = base("server", command, options);
+        let lives = Lives::of(&base);
+        Mounted::over(ground, base, lives).mounted()
+    }
+
+    /// How many files the kernel knows; `None` where all data comes to us.
+    pub fn passthrough(&self) -> Option<usize> {
+        self.session.as_ref().and_then(Session::passthrough)
+    }
+
+    /// How many reads and writes of data came to us.
+    pub fn asked(&self) -> (u64, u64) {
+        let counters = self.mount.counters();
+        (counters.calls(Op::Read), counters.calls(Op::Write))
     }
 
     /// Served, for use in this process only.

@@ -1,17 +1,19 @@
 //! A file system that does what a test wants, and a server of it that shares memory with its core.
 
 use filofs::{
-    Attr, Cancel, Context, Entry, Errno, FileSystem, Gid, Kind, Name, Node, Open, Result, Sink,
-    Source, WriteFlags,
+    Attr, Backed, Backing, Cancel, Context, Entry, Errno, FileSystem, Gid, Kind, Name, Node, Open,
+    OpenFlags, OpenHow, Opened, Profile, ReleaseHow, Result, Sink, Source, WriteFlags,
 };
 use filofs_front::local::Local;
 use filofs_server::channel::{Arrival, Channel};
 use filofs_server::kernel::{KernelHalf, OnExit, Settings};
 use filofs_server::serve::{Server, Session};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::MemfdFlags;
 use std::io::IoSlice;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,10 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(60);
 
 /// A file whose bytes say where they are.
 pub(crate) const FILE: &str = "file";
+/// The size of the file that comes with an open.
+pub(crate) const BACKED: u64 = 1 << 20;
+/// So a file is opened when the gate is open.
+pub(crate) const SLOWLY: OpenFlags = OpenFlags(OpenFlags::RDWR.0 | OpenFlags::NONBLOCK.0);
 /// A name whose lookup ends when the gate is open.
 pub(crate) const SLOW: &str = "slow";
 /// A name that there is only for members of group 77.
@@ -30,6 +36,10 @@ pub(crate) const MEMBERS: &str = "members";
 pub(crate) struct Told {
     /// Sizes of the reads and writes.
     pub(crate) sizes: Mutex<Vec<usize>>,
+    /// How often a file was opened, and closed.
+    pub(crate) opened: AtomicUsize,
+    pub(crate) released: AtomicUsize,
+    file: OnceLock<Arc<OwnedFd>>,
     gate: Mutex<Gate>,
     changed: Condvar,
 }
@@ -45,6 +55,13 @@ impl Told {
     pub(crate) fn open_gate(&self) {
         self.gate.lock().unwrap().open = true;
         self.changed.notify_all();
+    }
+
+    fn pass_gate(&self) {
+        let mut gate = self.gate.lock().unwrap();
+        gate.waiting += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(gate, |gate| !gate.open).unwrap());
     }
 
     /// Keeps those that come from now on.
@@ -68,6 +85,30 @@ pub(crate) fn byte_at(offset: u64) -> u8 {
 }
 
 impl FileSystem for Toy {
+    fn profile(&self) -> Profile {
+        Profile { backing: Backed::ByFiles, ..Profile::default() }
+    }
+
+    /// With a file of the host, which has other bytes, so that it is known where they come from.
+    fn open(&self, _: &Context<'_>, _: &Node, how: OpenHow) -> Result<Opened> {
+        if how.flags.has(OpenFlags::NONBLOCK) {
+            self.0.pass_gate();
+        }
+        self.0.opened.fetch_add(1, Ordering::SeqCst);
+        let file = self.0.file.get_or_init(|| {
+            let file = rustix::fs::memfd_create(c"toy", MemfdFlags::CLOEXEC).unwrap();
+            rustix::fs::ftruncate(&file, BACKED).unwrap();
+            Arc::new(file)
+        });
+        let backing = Backing { file: file.clone(), mode: 0o600, size: BACKED };
+        Ok(Opened { backing: Some(backing), ..Opened::default() })
+    }
+
+    fn release(&self, _: &Context<'_>, _: &Node, _: &Open, _: ReleaseHow) -> Result<()> {
+        self.0.released.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
     fn root(&self, _: &Context<'_>) -> Result<Entry> {
         Ok(Entry::new(Attr::directory(1)))
     }
@@ -82,10 +123,7 @@ impl FileSystem for Toy {
             b"file" => Ok(file),
             b"members" if cx.in_group(Gid(77)) => Ok(file),
             b"slow" => {
-                let mut gate = self.0.gate.lock().unwrap();
-                gate.waiting += 1;
-                self.0.changed.notify_all();
-                drop(self.0.changed.wait_while(gate, |gate| !gate.open).unwrap());
+                self.0.pass_gate();
                 Ok(Entry::new(Attr::new(3, Kind::Regular)))
             }
             _ => Err(Errno::ENOENT),
@@ -164,6 +202,22 @@ impl Ground {
         let local = Local::over(half.clone()).unwrap();
         let threads = vec![requests, answers];
         Ground { half, local, told, shared, session, to_core, threads }
+    }
+
+    /// Opens a node. What came with it has to be what the file system gives.
+    pub(crate) fn open(&self, cx: &Context<'_>, node: &Node, flags: OpenFlags) -> Result<Open> {
+        let how = OpenHow { flags, kill_priv: false };
+        let mut opened = self.local.mount().open(cx, node, how)?;
+        let backing = opened.backing.take().expect("it brings a file");
+        let ino = |file: &OwnedFd| rustix::fs::fstat(file).unwrap().st_ino;
+        assert_eq!(ino(&backing.file), ino(self.told.file.get().unwrap()));
+        assert_eq!(backing.size, BACKED);
+        Ok(Open::detached(node, flags, opened))
+    }
+
+    pub(crate) fn close(&self, open: &Open) {
+        let (mount, how) = (self.local.mount(), ReleaseHow::default());
+        mount.release(&Context::internal(), open.node(), open, how).unwrap();
     }
 
     pub(crate) fn look_up(&self, cx: &Context<'_>, name: &str) -> Result<Node> {

@@ -1,8 +1,9 @@
 //! Both halves as they are.
 
-use crate::ground::{FILE, FOREVER, Ground, MEMBERS, SLOW, byte_at, cancelled_by, timely};
+use crate::ground::{FILE, FOREVER, Ground, MEMBERS, SLOW, SLOWLY, byte_at, cancelled_by, timely};
 use crate::ground::{offers_nothing, wait_until};
 use filofs::{Cancel, Context, Errno, Gid, OpenFlags, Uid};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MIB: usize = 1 << 20;
 
@@ -92,6 +93,77 @@ fn who_gives_up_leaves_nothing_behind() {
     });
     assert_eq!((ground.half.nodes(), ground.half.lies()), (before, 0));
     wait_until("nothing but the root", || ground.session.report().nodes == 1);
+    ground.end();
+}
+
+#[test]
+fn a_file_comes_with_an_open_whichever_way_that_was_asked() {
+    let ground = Ground::new(FOREVER);
+    let (cx, node) = (Context::internal(), ground.look_up(&Context::internal(), FILE).unwrap());
+    let open_and_close = || ground.close(&ground.open(&cx, &node, OpenFlags::RDWR).unwrap());
+    timely("opens", || {
+        open_and_close();
+        std::thread::scope(|scope| {
+            let look_up = || ground.look_up(&Context::internal(), SLOW);
+            let callers: Vec<_> = (0..20).map(|_| scope.spawn(look_up)).collect();
+            ground.told.wait_for_slow(20);
+            // There is no slot left.
+            open_and_close();
+            ground.told.open_gate();
+            assert!(callers.into_iter().all(|caller| caller.join().unwrap().is_ok()));
+        });
+        open_and_close();
+    });
+    assert_eq!((ground.half.outstanding(), ground.half.lies()), (0, 0));
+    drop(node);
+    ground.end();
+}
+
+#[test]
+fn an_open_that_is_given_up_is_closed_again() {
+    let ground = Ground::new(FOREVER);
+    let node = ground.look_up(&Context::internal(), FILE).unwrap();
+    let count = |of: &AtomicUsize| of.load(Ordering::SeqCst);
+    timely("opens that are given up", || {
+        let cancels: Vec<_> = (0..20).map(|_| Cancel::new()).collect();
+        std::thread::scope(|scope| {
+            let open = |cancel| ground.open(&cancelled_by(cancel), &node, SLOWLY).map(drop);
+            let callers: Vec<_> =
+                cancels.iter().map(|cancel| scope.spawn(move || open(cancel))).collect();
+            ground.told.wait_for_slow(20);
+            cancels.iter().for_each(Cancel::cancel);
+            for caller in callers {
+                assert_eq!(caller.join().unwrap(), Err(Errno::EINTR));
+            }
+        });
+        ground.told.open_gate();
+        wait_until("late answers", || ground.half.outstanding() == 0);
+        // And at any other moment.
+        std::thread::scope(|scope| {
+            for caller in 1..4_u64 {
+                let (ground, node) = (&ground, &node);
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let cancel = Cancel::new();
+                        let cx = cancelled_by(&cancel);
+                        std::thread::scope(|scope| {
+                            scope.spawn(|| {
+                                (0..round * caller % 300).for_each(|_| std::hint::spin_loop());
+                                cancel.cancel();
+                            });
+                            if let Ok(open) = ground.open(&cx, node, OpenFlags::RDWR) {
+                                ground.close(&open);
+                            }
+                        });
+                    }
+                });
+            }
+        });
+        wait_until("late answers", || ground.half.outstanding() == 0);
+        wait_until("all is closed", || count(&ground.told.released) == count(&ground.told.opened));
+    });
+    assert_eq!(ground.half.lies(), 0);
+    drop(node);
     ground.end();
 }
 

@@ -13,8 +13,8 @@ pub const EXTENSION_MAGIC: u32 = u32::from_be_bytes(*b"filo");
 /// The one version there is. A peer of another is refused, with both numbers (A12).
 pub const EXTENSION_VERSION: u32 = 1;
 
-/// What a core says in INIT of the extension, in the first five words of
-/// [`InitIn::unused`](InitIn#structfield.unused): [`EXTENSION_MAGIC`] and these four.
+/// What a core says in INIT of the extension, in the first six words of
+/// [`InitIn::unused`](InitIn#structfield.unused): [`EXTENSION_MAGIC`] and these five.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtensionOffer {
     /// The version it speaks: [`EXTENSION_VERSION`].
@@ -25,21 +25,25 @@ pub struct ExtensionOffer {
     pub area_slots: u32,
     /// The largest message in bytes that goes by it.
     pub area_size: u32,
+    /// What else it can do; of bits without a name nothing is known.
+    pub flags: OfferFlags,
 }
 
 impl InitIn {
     /// The extension is offered.
     pub const fn set_extension_offer(&mut self, offer: ExtensionOffer) {
-        let [magic, version, max_message, area_slots, area_size, ..] = &mut self.unused;
+        let [magic, version, max_message, area_slots, area_size, flags, ..] = &mut self.unused;
         (*magic, *version, *max_message) = (EXTENSION_MAGIC, offer.version, offer.max_message);
         (*area_slots, *area_size) = (offer.area_slots, offer.area_size);
+        *flags = offer.flags.bits();
     }
 
     /// What is offered. `None` from Linux and from every other core that knows no extension.
     pub const fn extension_offer(&self) -> Option<ExtensionOffer> {
         match self.unused {
-            [EXTENSION_MAGIC, version, max_message, area_slots, area_size, ..] => {
-                Some(ExtensionOffer { version, max_message, area_slots, area_size })
+            [EXTENSION_MAGIC, version, max_message, area_slots, area_size, flags, ..] => {
+                let flags = OfferFlags::from_bits_retain(flags);
+                Some(ExtensionOffer { version, max_message, area_slots, area_size, flags })
             }
             _ => None,
         }
@@ -57,8 +61,16 @@ pub const MESSAGE_HEAD: u32 = 4096;
 pub const CALL_ID: u64 = 1 << 63;
 
 /// The [`backing_id`](super::OpenOut::backing_id) which says that the answer brings the descriptor
-/// of the backing file with it.
+/// of the backing file with it, where [`MountFlags::GIVES_FILES`] was agreed on.
 pub const BACKING_ID_ATTACHED: i32 = 1;
+
+flags! {
+    /// What else a core can do. A server makes nothing of a bit that it does not know.
+    OfferFlags: u32 {
+        /// It takes the files of the host in which the data of open files is.
+        TAKES_FILES = 1 << 0;
+    }
+}
 
 flags! {
     /// How the core is to treat a mount. A bit without a name refuses the mount (A13).
@@ -75,6 +87,8 @@ flags! {
         DEDUPLICATES = 1 << 4;
         /// The shared memory that was offered is made use of.
         TAKES_AREA = 1 << 5;
+        /// Answers to OPEN, CREATE and TMPFILE may bring the file that the data is in.
+        GIVES_FILES = 1 << 6;
     }
 }
 

@@ -118,6 +118,7 @@ impl Remotes {
             links: AtomicU32::new(entry.attr.nlink),
             opens: AtomicU32::new(0),
             appending: AtomicBool::new(false),
+            kept_in: OnceLock::new(),
             handle: OnceLock::new(),
             home: self.clone(),
         });
