@@ -3,8 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use filofs::{
-    Context, DirEntry, DirOffset, DirSink, Entry, FileSystem, Full, Gid, MakeHow, Name, Node, Open,
-    OpenFlags, OpenHow, RenameFlags, SetAttr, SliceSource, Uid, VecSink, WriteFlags, XattrFlags,
+    Context, Cookie, DirEntry, DirOffset, DirSink, Entry, FileSystem, Full, Gid, MakeHow, Name,
+    Node, Open, OpenFlags, OpenHow, RenameFlags, SetAttr, SliceSource, Uid, VecSink, WriteFlags,
+    XattrFlags,
 };
 use filofs_bases::dir::{Dir, DirOptions};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("lookup: in a new directory", &["openat2", "statx", "statx"]),
     ("readdir: 10 names", &["getdents64", "getdents64"]),
     ("readdir: at the end", &[]),
+    ("readdir: 10 entries that are known", &["lseek", "getdents64", "getdents64"]),
     ("readdir: again", &["lseek", "getdents64", "getdents64"]),
 ];
 
@@ -157,17 +159,21 @@ fn marked<T>(user: &str, name: &str, act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Whether with entries, and where the next list goes on.
-struct List(bool, DirOffset);
+/// Whether with entries, of files that are not known, and where the next list goes on.
+struct List(bool, bool, DirOffset);
 
 impl DirSink for List {
     fn wants_entries(&self) -> bool {
         self.0
     }
 
+    fn knows(&self, _: Cookie) -> bool {
+        self.1
+    }
+
     fn add(&mut self, entry: DirEntry<'_>) -> Result<(), Full> {
-        assert_eq!(entry.entry.is_some(), self.0);
-        self.1 = entry.next;
+        assert_eq!(entry.entry.is_some(), self.0 && !self.1);
+        self.2 = entry.next;
         Ok(())
     }
 }
@@ -281,18 +287,25 @@ fn lists(dir: &Dir, user: &str, cx: &Context<'_>) {
         dir.create(cx, &made, n(&name.to_string()), how).unwrap();
     }
     let how = OpenHow { flags: OpenFlags::RDONLY, kill_priv: false };
+    let look = || ('0'..='9').map(|f| dir.lookup(cx, &made, n(&f.to_string())).unwrap()).collect();
     for (name, entries) in [("readdir: 10 names", false), (WITH_ENTRIES.0, true)] {
         let opened = dir.open(cx, &made, how).unwrap();
         let open = Open::detached(&made, how.flags, opened);
-        let mut out = List(entries, DirOffset::START);
-        let mut list = |from| {
+        let list = |from, known| {
+            let mut out = List(entries, known, DirOffset::START);
             dir.readdir(cx, &made, &open, from, &mut out).unwrap();
-            out.1
+            out.2
         };
-        let end = marked(user, name, || list(DirOffset::START));
-        if !entries {
-            marked(user, "readdir: at the end", || list(end));
-            marked(user, "readdir: again", || list(DirOffset::START));
+        let start = DirOffset::START;
+        let known: Vec<Entry> = if entries { look() } else { Vec::new() };
+        let end = marked(user, name, || list(start, false));
+        if entries {
+            let name = "readdir: 10 entries that are known";
+            marked(user, name, || list(start, true));
+        } else {
+            marked(user, "readdir: at the end", || list(end, false));
+            marked(user, "readdir: again", || list(start, false));
         }
+        drop(known);
     }
 }

@@ -125,8 +125,13 @@ impl Inodes {
 
     /// The live inode of that identity, if there is one.
     pub(super) fn find(&self, identity: &Identity) -> Option<Arc<Inode>> {
-        let inode = self.shard(identity.key()).get(&identity.key())?.inode.upgrade()?;
+        let inode = self.at(identity.key())?;
         inode.identity.agrees(identity).then_some(inode)
+    }
+
+    /// The live inode of a device and number, whatever file that is now.
+    pub(super) fn at(&self, key: (u64, u64)) -> Option<Arc<Inode>> {
+        self.shard(key).get(&key)?.inode.upgrade()
     }
 
     /// What is known of a cookie: its live inode, or what is remembered of it.

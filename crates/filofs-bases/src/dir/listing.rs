@@ -65,10 +65,12 @@ impl Dir {
                 continue;
             };
             let wanted = out.wants_entry_of(kind);
+            let known = wanted.then(|| self.known(&parent, ino, name, kind, out)).flatten();
+            let wanted = wanted && known.is_none();
             let entry = if wanted { self.listed(cx, &parent, open.fd(), name) } else { None };
             let entry = DirEntry {
                 name,
-                ino: entry.as_ref().map_or(ino, |e| e.attr.ino),
+                ino: known.or_else(|| Some(entry.as_ref()?.attr.ino)).unwrap_or(ino),
                 kind: entry.as_ref().map(|e| e.attr.kind).or(kind),
                 next: our_offset(next),
                 entry,
@@ -78,6 +80,25 @@ impl Dir {
             }
             listing.take(len, next);
         }
+    }
+
+    /// The inode number of a file that the caller has met by that name and still knows: the host
+    /// is not asked for its attributes again. (Where a mount covers a name, the number is that of
+    /// what is covered, which nobody has met by it.)
+    fn known(
+        &self,
+        parent: &Arc<Inode>,
+        ino: u64,
+        name: Name<'_>,
+        kind: Option<Kind>,
+        out: &dyn DirSink,
+    ) -> Option<u64> {
+        if !parent.local || kind.is_none_or(|kind| kind == Kind::Directory) {
+            return None;
+        }
+        let inode = self.host.inodes.at((parent.identity.dev, ino))?;
+        let is_it = Some(inode.identity.kind) == kind && inode.is_at(parent, name);
+        (is_it && out.knows(inode.cookie)).then(|| self.host.ino(&inode.identity))
     }
 
     /// The entry of a name, if the caller may look it up and it is still there.

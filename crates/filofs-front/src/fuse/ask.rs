@@ -370,7 +370,7 @@ impl Ask<'_> {
     /// Answers with a node.
     pub(super) fn told(&self, node: &Node, entry: &Entry) -> Result<()> {
         let out = self.ledger.entry(node, entry)?;
-        self.ledger.tell(node);
+        self.ledger.tell_all(node, &out);
         if !self.answer.plain(&reply::entry(self.answer.unique, out)) {
             self.ledger.forget(node.cookie(), 1);
         }
@@ -558,6 +558,9 @@ impl Ask<'_> {
             let watches = plus && !ledger.terms().dialect.is_extended();
             let (habits, caller) = (&ledger.habits, cx.pid.0);
             let begins = arg.offset == 0;
+            if watches {
+                listing.spare_known();
+            }
             if watches && !habits.in_full(caller, nodeid, begins) {
                 listing.spare_files();
             }
