@@ -114,7 +114,7 @@ impl Ledger {
     }
 
     /// The same, with what it was told: its name and attributes are believed for a while. What is
-    /// listed in the first half of that time need not be told again, and is still believed when
+    /// listed in the first quarter of that time need not be told again, and is still believed when
     /// somebody asks for what was listed. Of directories this is not noted: their attributes
     /// change with what is in them.
     pub(super) fn tell_all(&self, node: &Node, out: &abi::EntryOut) {
@@ -122,8 +122,8 @@ impl Ledger {
         if node.kind() != Kind::Directory {
             let believed = |secs: u64, nanos| Duration::new(secs.min(HOUR), nanos);
             let name = believed(out.entry_valid, out.entry_valid_nsec);
-            let half = name.min(believed(out.attr_valid, out.attr_valid_nsec)) / 2;
-            self.mount.nodes().believe(node, now() + half.as_millis() as u64);
+            let quarter = name.min(believed(out.attr_valid, out.attr_valid_nsec)) / 4;
+            self.mount.nodes().believe(node, now() + quarter.as_millis() as u64);
         }
     }
 
