@@ -20,6 +20,7 @@
 
 mod attributes;
 mod cached;
+mod cookies;
 mod covered;
 mod descriptors;
 mod handles;

@@ -121,6 +121,14 @@ pub trait DirSink {
         self.wants_entries()
     }
 
+    /// Whether the caller knows the node of that cookie by this name, with attributes that it still
+    /// believes: then it has no use for the entry either. Asked only where `wants_entry_of` says
+    /// yes, and right before that entry is added.
+    fn knows(&self, cookie: Cookie) -> bool {
+        let _ = cookie;
+        false
+    }
+
     /// About how many bytes of names, with their attributes where they are wanted, there is room
     /// for: a hint how much to fetch from somewhere else at once.
     fn room(&self) -> usize {

@@ -224,6 +224,7 @@ pub use ids::{Cookie, DirOffset, Generation, Gid, LockOwner, OpenId, Pid, Reques
 pub use lock::{Lock, LockKind};
 pub use locked::locked;
 pub use locktable::LockTable;
+pub use mix::{Mix, Mixed};
 pub use mount::{Mount, MountState};
 pub use name::Name;
 pub use node::{Node, Nodes};

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 /// Hashes a number by one multiplication with secrets of its own: whoever chooses the numbers, a
 /// file server in another process maybe, cannot have them meet in one place.
 #[derive(Clone, Debug)]
-pub(crate) struct Mix {
+pub struct Mix {
     secret: u64,
     factor: u64,
 }
@@ -21,7 +21,7 @@ impl Default for Mix {
 impl Mix {
     /// The hash of a number.
     #[inline]
-    pub(crate) const fn of(&self, number: u64) -> u64 {
+    pub const fn of(&self, number: u64) -> u64 {
         let product = (number ^ self.secret) as u128 * self.factor as u128;
         product as u64 ^ (product >> 64) as u64
     }
@@ -38,7 +38,7 @@ impl BuildHasher for Mix {
 
 /// A hash under way.
 #[derive(Debug)]
-pub(crate) struct Mixed {
+pub struct Mixed {
     mix: Mix,
     hash: u64,
 }

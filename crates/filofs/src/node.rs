@@ -27,6 +27,8 @@ struct Inner {
     ino: u64,
     /// See [`Node::above`]; 0 if it was never noted.
     above: AtomicU64,
+    /// See [`Nodes::believe`].
+    believed: AtomicU64,
     state: Option<State>,
     slots: Slots,
     home: Weak<Table>,
@@ -120,6 +122,7 @@ impl Inner {
             above_since: AtomicU32::new(0),
             ino: entry.attr.ino,
             above: AtomicU64::new(0),
+            believed: AtomicU64::new(0),
             state: entry.state.clone(),
             slots: Slots::new(slots),
             home,
@@ -253,6 +256,20 @@ impl Nodes {
             }
         }
         drop(shard);
+    }
+
+    /// Notes that the client that counts believes what it was told of the node, its attributes too,
+    /// until some time: whatever number the client's front end has for that.
+    pub fn believe(&self, node: &Node, until: u64) {
+        node.0.believed.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether the client that counts holds the node of that cookie, and believes at some time
+    /// what it was told of it ([`Nodes::believe`]).
+    pub fn is_believed(&self, cookie: Cookie, at: u64) -> bool {
+        let shard = self.0.shard(cookie);
+        let held = shard.get(&cookie).and_then(|record| record.held.as_ref());
+        held.is_some_and(|held| held.node.0.believed.load(Ordering::Relaxed) > at)
     }
 
     /// Takes back `count` of what [`Nodes::remember`] noted. More than was noted is the client's
@@ -416,6 +433,20 @@ mod tests {
         // With the two counts of its `Arc` and what an allocator adds, 112 bytes.
         assert!(size_of::<Inner>() <= 88, "{} bytes", size_of::<Inner>());
         assert!(size_of::<(Cookie, Record)>() <= 32, "{}", size_of::<(Cookie, Record)>());
+    }
+
+    #[test]
+    fn what_is_given_back_is_not_believed() {
+        let nodes = Nodes::new(0);
+        let node = nodes.adopt(&entry(7, 0, Kind::Regular)).unwrap();
+        nodes.remember(&node);
+        assert!(!nodes.is_believed(Cookie(7), 0), "nothing was told");
+        nodes.believe(&node, 5);
+        assert!(nodes.is_believed(Cookie(7), 4));
+        assert!(!nodes.is_believed(Cookie(7), 5), "too late");
+        assert!(!nodes.is_believed(Cookie(8), 4), "another");
+        nodes.forget(Cookie(7), 1);
+        assert!(!nodes.is_believed(Cookie(7), 4), "it lives, but nobody counts it");
     }
 
     #[test]

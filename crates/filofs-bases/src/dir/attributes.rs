@@ -42,11 +42,11 @@ impl Dir {
         }
         if set.uid.is_some() || set.gid.is_some() {
             // The host clears the set-id bits itself, whoever does it. A bit for mandatory locks
-            // (2000 without 0010) a member of the group keeps.
+            // (2000 without 0010) a member of the group keeps, if it is not anybody's to keep.
             let (uid, gid) =
                 (set.uid.map(|id| Uid::from_raw(id.0)), set.gid.map(|id| Gid::from_raw(id.0)));
-            let mode = stat(&fd)?.stx_mode;
-            rights.as_member(cx, mode & 0o2010 == 0o2000, || {
+            let member = rights.puts_on_groups(cx) && stat(&fd)?.stx_mode & 0o2010 == 0o2000;
+            rights.as_member(cx, member, || {
                 rustix::fs::chownat(&fd, c"", uid, gid, AtFlags::EMPTY_PATH).map_err(up)
             })?;
         }

@@ -193,7 +193,7 @@ impl Host {
 
     /// The inode number shown: the host's, but on other devices than the root's one that is
     /// mixed with the device, because a mount has one device number for all.
-    fn ino(&self, identity: &Identity) -> u64 {
+    pub(super) fn ino(&self, identity: &Identity) -> u64 {
         if identity.dev == self.dev {
             return identity.ino;
         }

@@ -2,21 +2,24 @@
 //!
 //! Lock order: a shard of `alive`, one of `cookies`, `memory`. No inode is dropped under them.
 
+use super::cookies::{Cookies, Led};
 use super::host::Host;
 use super::inode::{Identity, Inode, Place};
 use super::sys::HostHandle;
-use filofs::{Cookie, Name, locked};
+use filofs::{Cookie, Mix, Name, locked};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 pub(super) struct Inodes {
     next: AtomicU64,
-    /// By device and inode number.
-    alive: [Mutex<HashMap<(u64, u64), Alive>>; SHARDS],
-    cookies: [Mutex<HashMap<Cookie, Weak<Inode>>>; SHARDS],
+    alive: [Mutex<Shard>; SHARDS],
+    cookies: Cookies,
     memory: Mutex<Memory>,
 }
+
+/// By device and inode number.
+type Shard = HashMap<(u64, u64), Alive, Mix>;
 
 /// An inode that lives, or is just going and not remembered yet.
 struct Alive {
@@ -53,25 +56,26 @@ pub(super) struct Remembered {
 struct Memory {
     most: usize,
     turn: u64,
-    known: HashMap<Cookie, Remembered>,
-    keys: HashMap<(u64, u64), Cookie>,
+    known: HashMap<Cookie, Remembered, Mix>,
+    keys: HashMap<(u64, u64), Cookie, Mix>,
     order: VecDeque<(u64, Cookie)>,
 }
 
 impl Inodes {
     /// The root's cookie is 1, given as a wish; others count from 2 and never come again.
     pub(super) fn new(remember: usize) -> Inodes {
+        let mix = Mix::default();
         let memory = Memory {
             most: remember,
             turn: 0,
-            known: HashMap::new(),
-            keys: HashMap::new(),
+            known: HashMap::with_hasher(mix.clone()),
+            keys: HashMap::with_hasher(mix.clone()),
             order: VecDeque::new(),
         };
         Inodes {
             next: AtomicU64::new(2),
-            alive: std::array::from_fn(|_| Mutex::default()),
-            cookies: std::array::from_fn(|_| Mutex::default()),
+            alive: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(mix.clone()))),
+            cookies: Cookies::new(),
             memory: Mutex::new(memory),
         }
     }
@@ -113,7 +117,7 @@ impl Inodes {
         let now = Alive { inode: Arc::downgrade(&inode), cookie, identity };
         alive.insert(identity.key(), now);
         // In this order the cookie leads somewhere all the time.
-        locked(self.cookie_shard(cookie)).insert(cookie, Arc::downgrade(&inode));
+        self.cookies.insert(cookie, &inode);
         locked(&self.memory).take(cookie);
         drop(alive);
         (inode, true)
@@ -121,8 +125,13 @@ impl Inodes {
 
     /// The live inode of that identity, if there is one.
     pub(super) fn find(&self, identity: &Identity) -> Option<Arc<Inode>> {
-        let inode = self.shard(identity.key()).get(&identity.key())?.inode.upgrade()?;
+        let inode = self.at(identity.key())?;
         inode.identity.agrees(identity).then_some(inode)
+    }
+
+    /// The live inode of a device and number, whatever file that is now.
+    pub(super) fn at(&self, key: (u64, u64)) -> Option<Arc<Inode>> {
+        self.shard(key).get(&key)?.inode.upgrade()
     }
 
     /// What is known of a cookie: its live inode, or what is remembered of it.
@@ -130,19 +139,16 @@ impl Inodes {
         /// How often to look for what is about to be remembered.
         const LOOKS: u32 = 100_000;
         for _ in 0..LOOKS {
-            let alive; // dropped after the shard is unlocked
-            let cookies = locked(self.cookie_shard(cookie));
-            let found = cookies.get(&cookie);
-            alive = found.and_then(Weak::upgrade);
-            if let Some(inode) = alive {
-                return Some(Recalled::Alive(inode));
-            }
             // Under the lock: what is not here is there.
-            if let Some(remembered) = locked(&self.memory).known.get(&cookie) {
-                return Some(Recalled::Remembered(Box::new(remembered.clone())));
+            let remembered = || locked(&self.memory).known.get(&cookie).cloned();
+            match self.cookies.find(cookie, remembered) {
+                (Led::To(inode), _) => return Some(Recalled::Alive(inode)),
+                (_, Some(Some(remembered))) => {
+                    return Some(Recalled::Remembered(Box::new(remembered)));
+                }
+                (Led::Nowhere, _) => return None,
+                (Led::ToGone, _) => {}
             }
-            found?;
-            drop(cookies);
             // Whoever drops it is about to remember it, which takes two system calls at most.
             std::thread::yield_now();
         }
@@ -167,18 +173,13 @@ impl Inodes {
             }
         }
         // Last, so that the cookie leads somewhere all the time.
-        locked(self.cookie_shard(inode.cookie)).remove(&inode.cookie);
+        self.cookies.remove(inode.cookie);
     }
 
     #[allow(clippy::indexing_slicing)] // the index is a remainder
-    fn shard(&self, key: (u64, u64)) -> MutexGuard<'_, HashMap<(u64, u64), Alive>> {
+    fn shard(&self, key: (u64, u64)) -> MutexGuard<'_, Shard> {
         let mixed = (key.0 ^ key.1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
         locked(&self.alive[mixed as usize % SHARDS])
-    }
-
-    #[allow(clippy::indexing_slicing)] // the index is a remainder
-    fn cookie_shard(&self, cookie: Cookie) -> &Mutex<HashMap<Cookie, Weak<Inode>>> {
-        &self.cookies[cookie.0 as usize % SHARDS]
     }
 }
 

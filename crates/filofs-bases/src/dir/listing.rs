@@ -24,6 +24,16 @@ pub(super) struct Listing {
     until: usize,
     /// The host's offset of what comes next here.
     offset: u64,
+    /// Nothing was read from the host yet, or all: there it stands at the beginning, or the end.
+    stands: Stands,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Stands {
+    #[default]
+    AtBeginning,
+    Between,
+    AtEnd,
 }
 
 /// How much is read from the host at once.
@@ -55,10 +65,12 @@ impl Dir {
                 continue;
             };
             let wanted = out.wants_entry_of(kind);
+            let known = wanted.then(|| self.known(&parent, ino, name, kind, out)).flatten();
+            let wanted = wanted && known.is_none();
             let entry = if wanted { self.listed(cx, &parent, open.fd(), name) } else { None };
             let entry = DirEntry {
                 name,
-                ino: entry.as_ref().map_or(ino, |e| e.attr.ino),
+                ino: known.or_else(|| Some(entry.as_ref()?.attr.ino)).unwrap_or(ino),
                 kind: entry.as_ref().map(|e| e.attr.kind).or(kind),
                 next: our_offset(next),
                 entry,
@@ -68,6 +80,25 @@ impl Dir {
             }
             listing.take(len, next);
         }
+    }
+
+    /// The inode number of a file that the caller has met by that name and still knows: the host
+    /// is not asked for its attributes again. (Where a mount covers a name, the number is that of
+    /// what is covered, which nobody has met by it.)
+    fn known(
+        &self,
+        parent: &Arc<Inode>,
+        ino: u64,
+        name: Name<'_>,
+        kind: Option<Kind>,
+        out: &dyn DirSink,
+    ) -> Option<u64> {
+        if !parent.local || kind.is_none_or(|kind| kind == Kind::Directory) {
+            return None;
+        }
+        let inode = self.host.inodes.at((parent.identity.dev, ino))?;
+        let is_it = Some(inode.identity.kind) == kind && inode.is_at(parent, name);
+        (is_it && out.knows(inode.cookie)).then(|| self.host.ino(&inode.identity))
     }
 
     /// The entry of a name, if the caller may look it up and it is still there.
@@ -104,24 +135,28 @@ impl Listing {
     /// Goes to an offset, if it is not there.
     fn seek(&mut self, fd: &OwnedFd, offset: u64) -> Result<()> {
         // From the beginning the host is asked again, whatever was read before.
-        if offset != self.offset || offset == 0 {
+        let rewinds = offset == 0 && self.stands != Stands::AtBeginning;
+        if offset != self.offset || rewinds {
             rustix::fs::seek(fd, SeekFrom::Start(offset)).map_err(up)?;
-            (self.from, self.until, self.offset) = (0, 0, offset);
+            *self =
+                Listing { buffer: std::mem::take(&mut self.buffer), offset, ..Listing::default() };
         }
         Ok(())
     }
 
     /// The next entry; `None` at the end.
     fn peek(&mut self, fd: &OwnedFd) -> Result<Option<Record<'_>>> {
-        if self.from >= self.until {
+        if self.from >= self.until && self.stands != Stands::AtEnd {
             self.buffer.resize(BUFFER, 0);
             self.until = match sys::read_entries(fd.as_fd(), &mut self.buffer) {
                 Err(Errno::ENOENT) => 0, // the directory was removed: nothing is left in it
                 read => read?,
             };
             self.from = 0;
+            self.stands = if self.until == 0 { Stands::AtEnd } else { Stands::Between };
         }
-        if self.until == 0 {
+        // Who comes back to the end is told so again: what is made meanwhile need not be listed.
+        if self.stands == Stands::AtEnd {
             return Ok(None);
         }
         let bytes = self.buffer.get(self.from..self.until).unwrap_or_default();

@@ -125,6 +125,11 @@ impl Rights {
         acting(&mut act)
     }
 
+    /// Whether what is done for the caller is done with groups of the caller's at all.
+    pub(super) fn puts_on_groups(&self, cx: &Context<'_>) -> bool {
+        self.switches && !is_own(cx)
+    }
+
     /// As [`Rights::as_caller`], with the supplementary groups from the start when `groups_matter`:
     /// for what goes another way without them, but does not fail.
     pub(super) fn as_member<T>(
@@ -133,7 +138,7 @@ impl Rights {
         groups_matter: bool,
         mut act: impl FnMut() -> Result<T>,
     ) -> Result<T> {
-        if !groups_matter || !self.switches || is_own(cx) {
+        if !groups_matter || !self.puts_on_groups(cx) {
             return self.as_caller(cx, act);
         }
         let groups = self.other_groups(cx)?;

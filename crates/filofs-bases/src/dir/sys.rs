@@ -328,6 +328,20 @@ pub(super) fn remove_xattr(proc: BorrowedFd<'_>, path: &CStr, key: &CStr) -> Res
     done.map(drop)
 }
 
+/// fgetxattr(2) of what is really open; with an empty buffer, how long the value is.
+pub(super) fn get_xattr_of(fd: BorrowedFd<'_>, key: &CStr, out: &mut [u8]) -> Result<usize> {
+    let (to, len) = (out.as_mut_ptr().cast(), out.len());
+    // SAFETY: the key ends in NUL; the kernel writes at most that many bytes.
+    check(unsafe { libc::fgetxattr(fd.as_raw_fd(), key.as_ptr(), to, len) as libc::c_long })
+}
+
+/// flistxattr(2), likewise.
+pub(super) fn list_xattr_of(fd: BorrowedFd<'_>, out: &mut [u8]) -> Result<usize> {
+    let (to, len) = (out.as_mut_ptr().cast(), out.len());
+    // SAFETY: the kernel writes at most that many bytes.
+    check(unsafe { libc::flistxattr(fd.as_raw_fd(), to, len) as libc::c_long })
+}
+
 /// A fanotify group whose events name the directory and the entry.
 pub(super) fn fanotify() -> Result<OwnedFd> {
     let flags =

@@ -55,8 +55,11 @@ impl Ask<'_> {
             Operation::Setattr { arg } => {
                 let with = arg.valid.contains(abi::SetattrValid::OPEN_ID);
                 let (node, open) = self.node_and_open(with, arg.open_id)?;
-                let attr =
-                    mount.setattr(cx, &node, open.as_ref(), &decode_setattr(node.kind(), &arg))?;
+                let set = decode_setattr(node.kind(), &arg);
+                let attr = mount.setattr(cx, &node, open.as_ref(), &set)?;
+                if let (Some(open), Some(size)) = (&open, set.size) {
+                    ledger.backings.wrote(open, size);
+                }
                 answer.plain(&reply::attr(unique, ledger.attr(&node, &attr)?));
             }
             Operation::Readlink => {
@@ -156,6 +159,7 @@ impl Ask<'_> {
                 if size > data.len() {
                     return Err(Errno::EPROTO);
                 }
+                ledger.backings.wrote(&open, arg.offset.saturating_add(size as u64));
                 answer.plain(&reply::write(unique, size as u32));
             }
             Operation::Statfs => {
@@ -166,10 +170,9 @@ impl Ask<'_> {
             Operation::Release { arg } | Operation::Releasedir { arg } => {
                 let _release = ledger.releases.begin();
                 let open = ledger.opened(arg.open_id, nodeid)?;
-                if ledger.backings.asks(&open) {
-                    let attr = mount.getattr(cx, open.node(), Some(&open));
-                    ledger.backings.learn(attr.map_or(0, |attr| attr.size));
-                }
+                ledger.backings.closes(&open, || {
+                    mount.getattr(cx, open.node(), Some(&open)).map_or(0, |attr| attr.size)
+                });
                 ledger.close(arg.open_id)?;
                 for owner in ledger.lockers.take(open.id()) {
                     // Of an open file description, whose locks go only now. The bases know no
@@ -260,6 +263,7 @@ impl Ask<'_> {
                 let open = ledger.opened(arg.open_id, nodeid)?;
                 let flags = FallocateFlags::from_bits(arg.mode).ok_or(Errno::EOPNOTSUPP)?;
                 mount.fallocate(cx, open.node(), &open, arg.offset, arg.length, flags)?;
+                ledger.backings.wrote(&open, arg.offset.saturating_add(arg.length));
                 answer.empty();
             }
             Operation::Lseek { arg } => {
@@ -369,7 +373,7 @@ impl Ask<'_> {
     /// Answers with a node.
     pub(super) fn told(&self, node: &Node, entry: &Entry) -> Result<()> {
         let out = self.ledger.entry(node, entry)?;
-        self.ledger.tell(node);
+        self.ledger.tell_all(node, &out);
         if !self.answer.plain(&reply::entry(self.answer.unique, out)) {
             self.ledger.forget(node.cookie(), 1);
         }
@@ -576,6 +580,9 @@ impl Ask<'_> {
             let watches = plus && !ledger.terms().dialect.is_extended();
             let (habits, caller) = (&ledger.habits, cx.pid.0);
             let begins = arg.offset == 0;
+            if watches {
+                listing.spare_known();
+            }
             if watches && !habits.in_full(caller, nodeid, begins) {
                 listing.spare_files();
             }
@@ -686,6 +693,10 @@ impl Ask<'_> {
         let how = CopyHow { from: arg.off_in, to: arg.off_out, len };
         let mount = self.ledger.mount();
         let copied = mount.copy_file_range(&self.cx, from.node(), &from, to.node(), &to, how)?;
-        if copied > len { Err(Errno::EPROTO) } else { Ok(copied) }
+        if copied > len {
+            return Err(Errno::EPROTO);
+        }
+        self.ledger.backings.wrote(&to, arg.off_out.saturating_add(copied));
+        Ok(copied)
     }
 }

@@ -41,7 +41,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// S_ISUID and S_ISGID.
@@ -110,6 +110,10 @@ struct Share {
     record: Arc<Record>,
     /// The file was empty when it was opened for writing.
     was_empty: bool,
+    /// What is written comes by here.
+    is_seen: bool,
+    /// The end of what was written by here.
+    end: AtomicU64,
 }
 
 /// What came of the attempt to register a file.
@@ -222,7 +226,7 @@ impl Backings {
         state.opens += 1;
         state.used = true;
         drop(state);
-        self.count(open, record, backing);
+        self.count(open, record, backing, answer.1 == 0);
         answer
     }
 
@@ -253,7 +257,7 @@ impl Backings {
         state.passed |= state.passes;
         let passes = state.passes;
         drop(state);
-        self.count(open, record, backing);
+        self.count(open, record, backing, !passes);
         let runs = |backing: &Backing| backing.mode & EXECUTABLE != 0 && !open.flags().writes();
         let backing = backing.filter(|backing| passes && (read_only || !runs(backing)))?;
         let mode = rustix::fs::fcntl_getfl(backing).ok()? & OFlags::RWMODE;
@@ -271,10 +275,11 @@ impl Backings {
         open.node().slot_or(self.slot, new)
     }
 
-    /// Counts an open as long as it lives.
-    fn count(&self, open: &Open, record: &Arc<Record>, backing: Option<&Backing>) {
+    /// Counts an open as long as it lives. `is_seen`: what is written comes by here.
+    fn count(&self, open: &Open, record: &Arc<Record>, backing: Option<&Backing>, is_seen: bool) {
         let was_empty = open.flags().writes() && backing.is_some_and(|backing| backing.size == 0);
-        let share = Share { record: record.clone(), was_empty };
+        let end = AtomicU64::new(0);
+        let share = Share { record: record.clone(), was_empty, is_seen, end };
         let _ = open.slot_or(self.slot, || share);
     }
 
@@ -294,14 +299,25 @@ impl Backings {
         if self.large.load(Ordering::Relaxed) > 1 { u64::MAX } else { 0 }
     }
 
-    /// Whether [`Backings::learn`] is to be told how large the open file has become: its last
-    /// chance is when it is closed.
-    pub(super) fn asks(&self, open: &Open) -> bool {
-        open.slot::<Share>(self.slot).is_some_and(|share| share.was_empty)
+    /// Data was written by way of an open, or made room for, up to that offset.
+    #[inline]
+    pub(super) fn wrote(&self, open: &Open, end: u64) {
+        if let Some(share) = open.slot::<Share>(self.slot).filter(|share| share.was_empty) {
+            share.end.fetch_max(end, Ordering::Relaxed);
+        }
+    }
+
+    /// An open is closed: the last chance to learn how large its file has become. The file itself
+    /// is asked for its `size` where the kernel has written it without us.
+    pub(super) fn closes(&self, open: &Open, size: impl FnOnce() -> u64) {
+        if let Some(share) = open.slot::<Share>(self.slot).filter(|share| share.was_empty) {
+            let end = share.end.load(Ordering::Relaxed);
+            self.learn(if share.is_seen { end } else { size() });
+        }
     }
 
     /// A file that was empty when it was opened has that size when it is closed.
-    pub(super) fn learn(&self, size: u64) {
+    fn learn(&self, size: u64) {
         let large = self.large.load(Ordering::Relaxed);
         let next = if size < Self::LEAST { large.saturating_sub(1) } else { (large + 1).min(3) };
         self.large.store(next, Ordering::Relaxed);

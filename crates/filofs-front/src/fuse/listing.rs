@@ -1,10 +1,11 @@
 //! `Listing`: a directory buffer being filled.
 
-use super::ledger::Ledger;
-use filofs::{DirEntry, DirOffset, DirSink, Full, Kind, Node};
+use super::ledger::{Ledger, now};
+use filofs::{Cookie, DirEntry, DirOffset, DirSink, Full, Kind, Node};
 use filofs_wire::abi::EntryOut;
 use filofs_wire::dirent::{Dirent, DirentBuffer, DirentPlusBuffer, read_dirents_plus};
 use filofs_wire::name::Name;
+use std::cell::Cell;
 
 /// After `.`, and after `..`: the offsets that file systems leave to us.
 pub(super) const AFTER_DOT: u64 = 1;
@@ -20,7 +21,11 @@ pub(super) struct Listing<'b> {
     dir: &'b Node,
     /// With attributes: of files too, and not only of directories.
     files: bool,
-    /// So many files were listed by their names alone.
+    /// Files that the kernel knows at this time are listed by their names alone.
+    spares_known: Option<u64>,
+    /// What is added next is such a file.
+    is_known: Cell<bool>,
+    /// So many files that the kernel does not know were listed by their names alone.
     bare: u32,
     /// Something did not fit.
     full: bool,
@@ -45,7 +50,17 @@ impl<'b> Listing<'b> {
         } else {
             Out::Plain(DirentBuffer::new(window))
         };
-        Listing { out, size, ledger, dir, files: true, bare: 0, full: false }
+        Listing {
+            out,
+            size,
+            ledger,
+            dir,
+            files: true,
+            spares_known: None,
+            is_known: Cell::new(false),
+            bare: 0,
+            full: false,
+        }
     }
 
     /// Lists files by their names alone, though attributes are asked for; directories as they are.
@@ -53,7 +68,12 @@ impl<'b> Listing<'b> {
         self.files = false;
     }
 
-    /// So many files were listed by their names alone.
+    /// Lists files that the kernel knows by their names alone.
+    pub(super) fn spare_known(&mut self) {
+        self.spares_known = Some(now());
+    }
+
+    /// So many files that the kernel does not know were listed by their names alone.
     pub(super) const fn bare(&self) -> u32 {
         self.bare
     }
@@ -95,6 +115,13 @@ impl DirSink for Listing<'_> {
         self.wants_entries() && (self.files || kind.is_none_or(|kind| kind == Kind::Directory))
     }
 
+    fn knows(&self, cookie: Cookie) -> bool {
+        let nodes = self.ledger.mount().nodes();
+        let knows = self.spares_known.is_some_and(|now| nodes.is_believed(cookie, now));
+        self.is_known.set(knows);
+        knows
+    }
+
     fn room(&self) -> usize {
         self.size - self.len()
     }
@@ -119,11 +146,12 @@ impl DirSink for Listing<'_> {
                 let told = entry.entry.and_then(|entry| {
                     let node = self.ledger.mount().adopt(self.dir, &entry).ok()?;
                     let out = self.ledger.entry(&node, &entry).ok()?;
-                    self.ledger.tell(&node);
+                    self.ledger.tell_all(&node, &out);
                     Some(out)
                 });
                 let is_dir = kind == u32::from(Kind::Directory.dirent_type());
-                self.bare += u32::from(told.is_none() && !is_dir);
+                let is_known = self.is_known.take();
+                self.bare += u32::from(told.is_none() && !is_dir && !is_known);
                 buffer.push(&told.unwrap_or_default(), &dirent)
             }
         };

@@ -39,9 +39,13 @@ struct Lab {
 
 impl Lab {
     fn new(profile: &Profile, options: &FuseOptions) -> Lab {
-        let mem = Arc::new(Mem::new(Settings { inodes: 1000, ..Settings::default() }));
-        let identity = Identity::new("mem:", "filo", "").unwrap();
-        let mount = Arc::new(Mount::new(Stack::new(mem, []).unwrap(), identity).unwrap());
+        let mem = Mem::new(Settings { inodes: 1000, ..Settings::default() });
+        Lab::over(Arc::new(mem), profile, options)
+    }
+
+    fn over(base: Arc<dyn FileSystem>, profile: &Profile, options: &FuseOptions) -> Lab {
+        let identity = Identity::new("base:", "filo", "").unwrap();
+        let mount = Arc::new(Mount::new(Stack::new(base, []).unwrap(), identity).unwrap());
         mount.start(&Upward::channel().0).unwrap();
         let face = Face::new(mount.root().cookie(), profile, options);
         let ledger = Ledger::new(mount.clone(), face, options.most_workers);
@@ -133,6 +137,64 @@ fn who_lists_for_names_alone_is_told_of_no_files() {
     assert_eq!((list(), list()), (1, 1), "the directory, which walkers enter");
     lab.ask(Opcode::Lookup, 1, &[b"file\0"]).unwrap();
     assert_eq!(list(), 2, "it does look at files");
+}
+
+#[test]
+fn what_the_kernel_knows_is_not_told_again() {
+    // A local file system, whatever the temporary directory is on.
+    let shm = std::path::Path::new("/dev/shm");
+    if !shm.is_dir() {
+        assert!(std::env::var_os("FILO_REQUIRE").is_none_or(|v| v != "1"), "needs /dev/shm");
+        return println!("skipped: needs /dev/shm");
+    }
+    let place = shm.join(format!("filo-known-{}", std::process::id()));
+    std::fs::create_dir(&place).unwrap();
+    for name in ["known", "other"] {
+        std::fs::write(place.join(name), name).unwrap();
+    }
+    let lab = |seconds| {
+        let ttl = Duration::from_secs(seconds);
+        let options = filofs_bases::dir::DirOptions { attr_ttl: ttl, ..Default::default() };
+        let base = filofs_bases::dir::Dir::open(&place, options).unwrap();
+        let lab = Lab::over(Arc::new(base), &Profile::default(), &FuseOptions::default());
+        // Who is new is told of files.
+        Lab { caller: u32::MAX, ..lab }
+    };
+    // The node id and the number that a name is listed with.
+    let list = |lab: &mut Lab| {
+        lab.caller -= 1;
+        let opened = lab.ask(Opcode::Opendir, 1, &[abi::OpenIn::default().as_bytes()]).unwrap();
+        let open_id = OpenOut::read_from_bytes(&opened).unwrap().open_id;
+        let arg = abi::ReadIn { open_id, size: 60000, ..abi::ReadIn::default() };
+        let listed = lab.ask(Opcode::Readdirplus, 1, &[arg.as_bytes()]).unwrap();
+        let all = filofs_wire::dirent::read_dirents_plus(&listed).map(|entry| entry.unwrap());
+        let all: std::collections::HashMap<_, _> = all
+            .map(|(entry, dirent)| (dirent.name.as_bytes().to_vec(), (entry.nodeid, dirent.ino)))
+            .collect();
+        [all[&b"known"[..]], all[&b"other"[..]]]
+    };
+    let mut long = lab(3600);
+    let known = long.entry(Opcode::Lookup, 1, &[b"known\0"]);
+    let [first, other] = list(&mut long);
+    assert_eq!(first, (0, known.attr.ino), "it is known");
+    assert_ne!(other.0, 0, "it was never met");
+    assert_eq!(list(&mut long), [first, (0, other.1)], "and now it was");
+    let arg = abi::ForgetIn { nlookup: 1 };
+    long.send(Opcode::Forget as u32, known.nodeid, &[arg.as_bytes()], &Post::default());
+    assert_ne!(list(&mut long)[0].0, 0, "it was given back");
+    filofs_bases::dir::own_rights().unwrap();
+    std::fs::rename(place.join("known"), place.join("gone")).unwrap();
+    std::fs::rename(place.join("other"), place.join("known")).unwrap();
+    std::fs::write(place.join("other"), "another").unwrap();
+    let [moved, new] = list(&mut long);
+    assert_eq!(moved, other, "known by another name");
+    assert_ne!(new.0, 0, "another file of a name that is known");
+
+    let mut short = lab(0);
+    short.entry(Opcode::Lookup, 1, &[b"known\0"]);
+    assert_ne!(list(&mut short)[0].0, 0, "nothing is believed");
+    filofs_bases::dir::own_rights().unwrap();
+    std::fs::remove_dir_all(&place).unwrap();
 }
 
 #[test]
