@@ -17,7 +17,7 @@ use std::time::Instant;
 
 fn start(place: &Path, options: &FuseOptions) -> Result<Session, Box<dyn Error>> {
     std::fs::create_dir_all(place)?;
-    let mount = Mount::of(constants::Constants, "mounts").map_err(Errno::text)?;
+    let mount = Mount::of(constants::Constants::default(), "mounts").map_err(Errno::text)?;
     Ok(Session::start(Arc::new(mount), place, options)?)
 }
 

@@ -14,10 +14,10 @@
 mod ranges;
 
 use filofs::{
-    ACL_ACCESS, ACL_DEFAULT, Acl, AclTag, Attr, Call, Context, Definition, DirEntry, DirOffset,
-    DirSink, Effect, Errno, FileSystem, Full, Gid, GroupsBelow, Kind, Layer, Next, Node, Op, OpSet,
-    Open, OptionHelp, Outcome, RequestId, Result, Role, SetAttr, SetupError, Sink, Uid, VecSink,
-    Visit, XattrFlags, layer,
+    ACL_ACCESS, ACL_DEFAULT, Acl, AclTag, Attr, Call, Context, Cookie, Definition, DirEntry,
+    DirOffset, DirSink, Effect, Errno, FileSystem, Full, Gid, GroupsBelow, Kind, Layer, Next, Node,
+    Op, OpSet, Open, OptionHelp, Outcome, RequestId, Result, Role, SetAttr, SetupError, Sink, Uid,
+    VecSink, Visit, XattrFlags, layer,
 };
 pub use ranges::Ranges;
 
@@ -239,6 +239,10 @@ impl DirSink for OwnersUp<'_> {
 
     fn wants_entry_of(&self, kind: Option<Kind>) -> bool {
         self.out.wants_entry_of(kind)
+    }
+
+    fn knows(&self, cookie: Cookie) -> bool {
+        self.out.knows(cookie)
     }
 
     fn room(&self) -> usize {

@@ -28,9 +28,10 @@ struct Inner {
     /// See [`Node::above`]; 0 if it was never noted.
     above: AtomicU64,
     /// See [`Nodes::believe`].
-    believed: AtomicU64,
+    believed: AtomicU32,
     state: Option<State>,
     slots: Slots,
+    slot_count: u32,
     home: Weak<Table>,
 }
 
@@ -98,7 +99,7 @@ impl Node {
         slot: Slot,
         make: impl FnOnce() -> T,
     ) -> Option<&T> {
-        self.0.slots.get_or_init(slot, make)
+        self.0.slots.get_or_init(slot, self.0.slot_count, make)
     }
 
     /// Whether both are the same live node.
@@ -114,7 +115,7 @@ impl std::fmt::Debug for Node {
 }
 
 impl Inner {
-    fn new(entry: &Entry, slots: usize, home: Weak<Table>) -> Inner {
+    fn new(entry: &Entry, slot_count: u32, home: Weak<Table>) -> Inner {
         Inner {
             cookie: entry.cookie,
             generation: entry.generation,
@@ -122,9 +123,10 @@ impl Inner {
             above_since: AtomicU32::new(0),
             ino: entry.attr.ino,
             above: AtomicU64::new(0),
-            believed: AtomicU64::new(0),
+            believed: AtomicU32::new(0),
             state: entry.state.clone(),
-            slots: Slots::new(slots),
+            slots: Slots::default(),
+            slot_count,
             home,
         }
     }
@@ -154,7 +156,7 @@ impl Drop for Inner {
 pub struct Nodes(Arc<Table>);
 
 struct Table {
-    slots: usize,
+    slots: u32,
     live: AtomicUsize,
     /// How often something was moved from one directory to another.
     moves: AtomicU32,
@@ -193,7 +195,7 @@ impl Nodes {
     pub fn new(slots: usize) -> Nodes {
         let mix = Mix::default();
         Nodes(Arc::new(Table {
-            slots,
+            slots: u32::try_from(slots).unwrap_or(u32::MAX),
             live: AtomicUsize::new(0),
             moves: AtomicU32::new(0),
             shards: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(mix.clone()))),
@@ -260,16 +262,18 @@ impl Nodes {
 
     /// Notes that the client that counts believes what it was told of the node, its attributes too,
     /// until some time: whatever number the client's front end has for that.
-    pub fn believe(&self, node: &Node, until: u64) {
-        node.0.believed.store(until, Ordering::Relaxed);
+    /// It wraps around: more than half of all numbers later the node may seem believed again.
+    pub fn believe(&self, node: &Node, until: u32) {
+        node.0.believed.store(until.max(1), Ordering::Relaxed);
     }
 
     /// Whether the client that counts holds the node of that cookie, and believes at some time
     /// what it was told of it ([`Nodes::believe`]).
-    pub fn is_believed(&self, cookie: Cookie, at: u64) -> bool {
+    pub fn is_believed(&self, cookie: Cookie, at: u32) -> bool {
         let shard = self.0.shard(cookie);
         let held = shard.get(&cookie).and_then(|record| record.held.as_ref());
-        held.is_some_and(|held| held.node.0.believed.load(Ordering::Relaxed) > at)
+        let until = held.map(|held| held.node.0.believed.load(Ordering::Relaxed));
+        until.is_some_and(|until| until != 0 && until.wrapping_sub(at).cast_signed() > 0)
     }
 
     /// Takes back `count` of what [`Nodes::remember`] noted. More than was noted is the client's
@@ -445,6 +449,8 @@ mod tests {
         assert!(nodes.is_believed(Cookie(7), 4));
         assert!(!nodes.is_believed(Cookie(7), 5), "too late");
         assert!(!nodes.is_believed(Cookie(8), 4), "another");
+        nodes.believe(&node, 3);
+        assert!(nodes.is_believed(Cookie(7), u32::MAX), "the numbers went round");
         nodes.forget(Cookie(7), 1);
         assert!(!nodes.is_believed(Cookie(7), 4), "it lives, but nobody counts it");
     }

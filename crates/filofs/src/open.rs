@@ -16,6 +16,7 @@ struct Inner {
     answer: OpenedFlags,
     state: Option<State>,
     slots: Slots,
+    slot_count: u32,
 }
 
 impl Open {
@@ -25,7 +26,7 @@ impl Open {
         Open::make(OpenId(0), node, flags, opened, 0)
     }
 
-    fn make(id: OpenId, node: &Node, flags: OpenFlags, opened: Opened, slots: usize) -> Open {
+    fn make(id: OpenId, node: &Node, flags: OpenFlags, opened: Opened, slot_count: u32) -> Open {
         let Opened { state, flags: answer, backing: _ } = opened;
         Open(Arc::new(Inner {
             id,
@@ -33,7 +34,8 @@ impl Open {
             flags,
             answer,
             state,
-            slots: Slots::new(slots),
+            slots: Slots::default(),
+            slot_count,
         }))
     }
 
@@ -74,7 +76,7 @@ impl Open {
         slot: Slot,
         make: impl FnOnce() -> T,
     ) -> Option<&T> {
-        self.0.slots.get_or_init(slot, make)
+        self.0.slots.get_or_init(slot, self.0.slot_count, make)
     }
 }
 
@@ -88,7 +90,7 @@ impl std::fmt::Debug for Open {
 /// that a stale or invented one is found out (EBADF) and a successor process can make it again.
 #[derive(Debug)]
 pub struct Opens {
-    slots: usize,
+    slots: u32,
     shards: [Mutex<Shard>; Opens::SHARDS],
 }
 
@@ -111,6 +113,7 @@ impl Opens {
 
     /// An empty table for opens with that many slots.
     pub fn new(slots: usize) -> Opens {
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX);
         Opens { slots, shards: std::array::from_fn(|_| Mutex::default()) }
     }
 

@@ -38,10 +38,10 @@ pub(super) struct Ledger {
 const HOUR: u64 = 3600;
 
 /// Milliseconds that have passed since some time: as the clock's last tick has it, which costs
-/// next to nothing.
-pub(super) fn now() -> u64 {
+/// next to nothing. The number wraps around.
+pub(super) fn now() -> u32 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000
+    (now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000) as u32
 }
 
 impl Ledger {
@@ -123,7 +123,7 @@ impl Ledger {
             let believed = |secs: u64, nanos| Duration::new(secs.min(HOUR), nanos);
             let name = believed(out.entry_valid, out.entry_valid_nsec);
             let quarter = name.min(believed(out.attr_valid, out.attr_valid_nsec)) / 4;
-            self.mount.nodes().believe(node, now() + quarter.as_millis() as u64);
+            self.mount.nodes().believe(node, now().wrapping_add(quarter.as_millis() as u32));
         }
     }
 

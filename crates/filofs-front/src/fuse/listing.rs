@@ -22,7 +22,7 @@ pub(super) struct Listing<'b> {
     /// With attributes: of files too, and not only of directories.
     files: bool,
     /// Files that the kernel knows at this time are listed by their names alone.
-    spares_known: Option<u64>,
+    spares_known: Option<u32>,
     /// What is added next is such a file.
     is_known: Cell<bool>,
     /// So many files that the kernel does not know were listed by their names alone.
