@@ -347,7 +347,8 @@ def charts(scale):
         ("scale", "Cost of one operation, as their number grows", "how many", "us", {
             "lookup, so many nodes": ("nodes", 1), "lookup in so many names": ("names", 3),
             "name listed, of so many": ("names", 1), "open, so many open": ("opens", 1),
-            "statx, processes": ("mounts", 2), "statx, mounts of one": ("inside ring", 2)}),
+            "statx, so many mounts": ("mounts", 2),
+            "statx, mounts of a process": ("inside ring", 2)}),
         ("scale-memory", "Memory of filo for each, as their number grows", "how many", "bytes", {
             "node": ("nodes", 2), "node of dir": ("names", 4), "open file": ("opens", 3)}),
         ("scale-mounts", "Time to mount one more", "mounts there are", "ms", {
