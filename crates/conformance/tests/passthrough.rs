@@ -505,6 +505,36 @@ fn set_id_bits_go_with_a_write() {
 }
 
 #[test]
+fn who_may_only_read_or_write_is_not_asked_either() {
+    if !possible(Front::Fuse) {
+        return;
+    }
+    let below = TempDir::new();
+    let on = On::plain(&below);
+    for (name, bits, flags) in [
+        ("read", 0o604, OpenFlags::RDONLY),
+        ("written", 0o602, OpenFlags::WRONLY),
+        ("both", 0o606, OpenFlags::RDWR),
+    ] {
+        fs::write(on.below(name), pattern()).unwrap();
+        fs::set_permissions(on.below(name), fs::Permissions::from_mode(bits)).unwrap();
+        let user = on.user(1000);
+        let fd = user.open(name.as_bytes(), flags, 0).unwrap();
+        if flags.reads() {
+            let mut bytes = [0; 100];
+            assert_eq!(user.pread(fd, &mut bytes, 7), Ok(100));
+            assert_eq!(bytes, pattern()[7..107]);
+        }
+        if flags.writes() {
+            assert_eq!(user.pwrite(fd, b"written", 50), Ok(7));
+            assert_eq!(&fs::read(on.below(name)).unwrap()[50..57], b"written");
+        }
+        user.close(fd).unwrap();
+    }
+    assert_eq!(on.asked(), (0, 0));
+}
+
+#[test]
 fn what_is_written_takes_nobodys_privileges() {
     if !possible(Front::Fuse) {
         return;
