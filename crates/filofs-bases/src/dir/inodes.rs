@@ -6,8 +6,9 @@ use super::cookies::{Cookies, Led};
 use super::host::Host;
 use super::inode::{Identity, Inode, Place};
 use super::sys::HostHandle;
-use filofs::{Cookie, Mix, Name, locked};
+use filofs::{Cookie, Kind, Mix, Name, locked};
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
@@ -25,12 +26,19 @@ type Shard = HashMap<(u64, u64), Alive, Mix>;
 struct Alive {
     inode: Weak<Inode>,
     cookie: Cookie,
-    identity: Identity,
+    /// Of its identity, what its place does not say.
+    born: Option<NonZeroU64>,
+    kind: Kind,
 }
 
 const SHARDS: usize = 64;
 
 impl Alive {
+    /// Whether the file of its place is surely the one of that identity.
+    fn is_surely(&self, identity: &Identity) -> bool {
+        self.born.is_some() && (self.born, self.kind) == (identity.born, identity.kind)
+    }
+
     /// Nobody holds it any more. (Where it lies tells nothing: a chain of inodes is moved out of
     /// its places to be dropped.)
     fn is_gone(&self) -> bool {
@@ -102,7 +110,7 @@ impl Inodes {
             // A file that is held by a descriptor keeps its number to itself.
             return (inode.clone(), false);
         }
-        let going = found.filter(|alive| known.is_none() && alive.identity.is_surely(&identity));
+        let going = found.filter(|alive| known.is_none() && alive.is_surely(&identity));
         let cookie = wish
             .or_else(|| going.map(|alive| alive.cookie))
             .or_else(|| locked(&self.memory).cookie_of(&identity))
@@ -114,8 +122,8 @@ impl Inodes {
         if handle.is_some() {
             let _ = inode.handle.set(handle.map(Box::new));
         }
-        let now = Alive { inode: Arc::downgrade(&inode), cookie, identity };
-        alive.insert(identity.key(), now);
+        let Identity { born, kind, .. } = identity;
+        alive.insert(identity.key(), Alive { inode: Arc::downgrade(&inode), cookie, born, kind });
         // In this order the cookie leads somewhere all the time.
         self.cookies.insert(cookie, &inode);
         locked(&self.memory).take(cookie);

@@ -13,7 +13,6 @@ use filofs::{
 };
 use filofs_wire::abi;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 /// What one connection with the kernel has promised: nodes with their lookup counts, open files,
 /// INIT parameters, requests being worked on.
@@ -34,14 +33,20 @@ pub(super) struct Ledger {
     pub(super) backings: Backings,
 }
 
-/// Seconds.
-const HOUR: u64 = 3600;
+/// For so many milliseconds at most what was told is not told again: later a list is the chance to
+/// bring attributes up to date, however long they are believed.
+const SPARING_MOST: u64 = 1000;
 
 /// Milliseconds that have passed since some time: as the clock's last tick has it, which costs
 /// next to nothing. The number wraps around.
 pub(super) fn now() -> u32 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    (now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000) as u32
+    millis(now.tv_sec.cast_unsigned(), now.tv_nsec as u32) as u32
+}
+
+fn millis(secs: u64, nanos: u32) -> u64 {
+    // More than a clock has run, and as good as for ever.
+    secs.min(u32::MAX.into()) * 1000 + u64::from(nanos / 1_000_000)
 }
 
 impl Ledger {
@@ -114,16 +119,16 @@ impl Ledger {
     }
 
     /// The same, with what it was told: its name and attributes are believed for a while. What is
-    /// listed in the first quarter of that time need not be told again, and is still believed when
-    /// somebody asks for what was listed. Of directories this is not noted: their attributes
-    /// change with what is in them.
+    /// listed in the first quarter of that time, and soon, need not be told again, and is still
+    /// believed when somebody asks for what was listed. Of directories this is not noted: their
+    /// attributes change with what is in them.
     pub(super) fn tell_all(&self, node: &Node, out: &abi::EntryOut) {
         self.tell(node);
         if node.kind() != Kind::Directory {
-            let believed = |secs: u64, nanos| Duration::new(secs.min(HOUR), nanos);
-            let name = believed(out.entry_valid, out.entry_valid_nsec);
-            let quarter = name.min(believed(out.attr_valid, out.attr_valid_nsec)) / 4;
-            self.mount.nodes().believe(node, now().wrapping_add(quarter.as_millis() as u32));
+            let name = millis(out.entry_valid, out.entry_valid_nsec);
+            let attributes = millis(out.attr_valid, out.attr_valid_nsec);
+            let sparing = (name.min(attributes) / 4).min(SPARING_MOST);
+            self.mount.nodes().believe(node, now().wrapping_add(sparing as u32));
         }
     }
 
