@@ -13,6 +13,7 @@ use crate::{daemon, mounts, signals};
 use filofs::{Identity, Mount};
 use filofs_bases::dir::Covered;
 use filofs_front::fuse::{MountError, Session};
+use filofs_server::launch::{Hidden, hide};
 use filofs_server::serve::ServeError;
 use rustix::process::geteuid;
 use std::path::{Path, PathBuf};
@@ -141,6 +142,8 @@ pub(crate) struct Served {
     _control: Control,
     /// Dropped when the session has ended.
     _guardian: Option<Guardian>,
+    /// From servers that are started again.
+    _hidden: Option<Hidden>,
 }
 
 impl Served {
@@ -178,9 +181,7 @@ impl Served {
         };
         let session = Session::start(mount, &mountpoint, &options.fuse)?;
         // Dropping the session on an error from here on unmounts.
-        if !given {
-            filofs_server::launch::hide(&mountpoint);
-        }
+        let hidden = (!given).then(|| hide(&mountpoint));
         if let Some(covered) = covered {
             covered.by_own_mount(&mountpoint).map_err(|e| cannot_look(&mountpoint, e))?;
         }
@@ -200,7 +201,7 @@ impl Served {
                 )
             })?;
         }
-        Ok(Served { session, _control: control, _guardian: guardian })
+        Ok(Served { session, _control: control, _guardian: guardian, _hidden: hidden })
     }
 
     /// Serves until somebody unmounts it or a signal comes.

@@ -83,7 +83,7 @@ pub use door::door;
 pub use error::LaunchError;
 pub(crate) use error::one_line;
 pub(crate) use litter::remove;
-pub use program::{Program, hide};
+pub use program::{Hidden, Program, hide};
 pub use running::Running;
 pub use sandbox::{Profile, Sandbox};
 

@@ -21,15 +21,28 @@ static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// What no program sees from now on.
 static HIDDEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Hides the file system mounted there from every program that is started from now on, if that
-/// has a mount namespace and is not an ordinary user's.
+/// Hides the file system mounted there from every program that is started as long as the answer
+/// lives, if that has a mount namespace and is not an ordinary user's.
 ///
 /// For mount points of this process: a program would keep what is mounted there in use after
 /// somebody has unmounted it, and if it looked there, wait for itself.
-pub fn hide(mountpoint: &Path) {
-    let mut hidden = locked(&HIDDEN);
-    if !hidden.iter().any(|path| path == mountpoint) {
-        hidden.push(mountpoint.to_owned());
+pub fn hide(mountpoint: &Path) -> Hidden {
+    let path = mountpoint.to_owned();
+    locked(&HIDDEN).push(path.clone());
+    Hidden(path)
+}
+
+/// A mount point that no program sees.
+#[must_use = "it is hidden as long as this lives"]
+#[derive(Debug)]
+pub struct Hidden(PathBuf);
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let mut hidden = locked(&HIDDEN);
+        if let Some(at) = hidden.iter().position(|path| *path == self.0) {
+            hidden.swap_remove(at);
+        }
     }
 }
 

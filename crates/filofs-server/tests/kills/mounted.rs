@@ -8,7 +8,7 @@ use filofs_front::fuse::{FuseOptions, Session};
 use filofs_front::local::Local;
 use filofs_server::channel::Channel;
 use filofs_server::kernel::{KernelHalf, OnExit, Settings, Started, Starter};
-use filofs_server::launch::{CHANNEL_FD, Program, hide};
+use filofs_server::launch::{CHANNEL_FD, Hidden, Program, hide};
 use filofs_server::serve::CHANNEL;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
@@ -108,6 +108,8 @@ pub fn settings(on_exit: OnExit) -> Settings {
 /// A directory behind a server.
 pub struct Mounted {
     session: Option<Session>,
+    /// From servers that are started later.
+    _hidden: Hidden,
     pub base: Arc<dyn FileSystem>,
     pub mount: Arc<Mount>,
     /// The same mount for callers in this process, who share its locks.
@@ -217,13 +219,14 @@ impl Mounted {
     fn over(ground: Ground, base: Arc<dyn FileSystem>, lives: Arc<Lives>) -> Mounted {
         let (source, at) = (ground.dir("source"), ground.dir("mount"));
         // A server that is started after the mount must not hold on to it.
-        hide(&at);
+        let hidden = hide(&at);
         let stack = Stack::new(base.clone(), []).unwrap();
         let identity = Identity::new("kills", "fuse.kills", at.to_str().unwrap()).unwrap();
         let mount = Arc::new(Mount::new(stack, identity).unwrap());
         let local = Local::new(mount.clone());
         Mounted {
             session: None,
+            _hidden: hidden,
             base,
             mount,
             local,

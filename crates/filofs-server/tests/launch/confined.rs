@@ -186,7 +186,11 @@ pub(crate) fn what_is_hidden_is_not_kept_in_use() {
     mount("none", &mounted.0, "tmpfs", MountFlags::empty(), None).unwrap();
     let seen = format!("grep -c {} /proc/self/mounts || :", mounted.0.display());
     assert_eq!(said(shell(&seen)), "1\n");
-    hide(&mounted.0);
+    let hidden = hide(&mounted.0);
+    assert_eq!(said(shell(&seen)), "0\n");
+    drop(hidden);
+    assert_eq!(said(shell(&seen)), "1\n");
+    let _hidden = hide(&mounted.0);
     assert_eq!(said(shell(&seen)), "0\n");
     // Nor are what is hidden and not mounted, and programs without a namespace, in the way.
     drop(mounted);
