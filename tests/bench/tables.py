@@ -26,7 +26,7 @@ def goal_table(results):
     def show(found):
         return f"{found[0]:.2f} [{found[1]:.2f} - {found[2]:.2f}]" if found else "n/a"
 
-    rows = []
+    rows, shown = [], []
     tests = {(place, test) for place, test, _ in results.cells}
     for goal in goals.GOALS:
         if tests.isdisjoint((goal.place, test) for test in goal.tests):
@@ -37,12 +37,20 @@ def goal_table(results):
             floor = show(found)
         # The best of the peers in the same row, where one can be: it needs no other stack.
         peer = best_peer(results, goal) if goal.mine in ("filo", "filo private") else None
+        shown.append(goal)
         rows.append([goal.what, goal.wanted(), show(goal.ratio(results, goal.mine)),
                      {True: "yes", False: "**no**", None: "n/a"}[met], floor or "-",
                      f"{peer[1]:.2f} {peer[0]}" if peer else "-"])
     count = sum(goal.met(results) is True for goal in goals.GOALS)
+    reasons = {}
+    for goal in shown:
+        if goal.met(results) is False and goal.why:
+            reasons.setdefault(goal.why, []).append(goal.what)
+    lines = ["Why the others are not, and what was tried:", ""] if reasons else []
+    lines += [f"- **{'; '.join(names)}**: {why}" for why, names in reasons.items()]
     return [f"{count} of {len(rows)} are met.", "",
-            *table(["what", "goal", "measured [rounds]", "met", "floor", "best peer"], rows)]
+            *table(["what", "goal", "measured [rounds]", "met", "floor", "best peer"], rows),
+            *lines, ""]
 
 
 def best_peer(results, goal):
