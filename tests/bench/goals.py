@@ -107,9 +107,9 @@ KERNELS_OWN = "The kernel does it by itself, and no code of filo runs: hp and th
 EACH_FILE = "A list with attributes: an inode in the kernel, a node in filo and one statx of the " \
     "host for each file."
 SERVER = "Two switches more, and on each side the request is read, checked and answered: a " \
-    "server is not trusted. Both sides look at the shared memory before they sleep, which helps only " \
-    "where each has a CPU to itself; here the caller needs one of the two. Tried: longer and " \
-    "shorter looking, requests in memory instead of messages (landed, from 2.6)."
+    "server is not trusted. Both sides look at the shared memory before they sleep, which helps " \
+    "only where each has a CPU to itself; here the caller needs one of the two. Tried: longer " \
+    "and shorter looking, requests in memory instead of messages (landed, from 2.6)."
 
 GOALS = (
     one("constants: statx, against the floor", "statx", "floor", 1.05,
