@@ -63,6 +63,19 @@ impl Lives {
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
+
+    /// Stops the process that serves now. On another CPU a thread of it may go on for a moment.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid());
+        let stands =
+            |stat: String| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"));
+        wait_until("its threads stand still", &[], || {
+            let all: Vec<_> = std::fs::read_dir(&tasks).unwrap().map(Result::unwrap).collect();
+            all.iter()
+                .all(|task| std::fs::read_to_string(task.path().join("stat")).is_ok_and(stands))
+        });
+    }
 }
 
 /// A number that a server tells of itself; 0 if it does not.

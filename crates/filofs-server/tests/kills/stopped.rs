@@ -27,7 +27,7 @@ pub fn others_go_on_and_callers_can_be_killed() {
     let (mut held, mut free) = (loaders(&stopped), loaders(&other));
     wait_moved(&mut held, &[0; 4], stopped.lives.pid());
     wait_moved(&mut free, &[0; 4], other.lives.pid());
-    stopped.lives.signal(Signal::STOP);
+    stopped.lives.stop();
     let mut before = calls(&held);
     wait_until("its callers stand still", &[], || {
         std::thread::sleep(Duration::from_millis(200));
@@ -66,7 +66,7 @@ pub fn who_misses_deadlines_is_killed() {
     let mounted = Mounted::inside(&Settings { patience, ..settings(OnExit::Restart) });
     let user = mounted.local.process();
     user.write_file("/file", b"content").unwrap();
-    mounted.lives.signal(Signal::STOP);
+    mounted.lives.stop();
     for _ in 0..3 {
         assert_eq!(mounted.lives.starts(), 1);
         assert_eq!(user.stat("/file").unwrap_err(), Errno::ETIMEDOUT);
