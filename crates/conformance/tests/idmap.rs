@@ -6,8 +6,11 @@
 mod stacks;
 
 use conformance::Subject;
-use filofs::{ACL_ACCESS, Acl, AclEntry, AclTag, Errno, Gid, Layer, OpenFlags, Uid, XattrFlags};
+use filofs::{
+    ACL_ACCESS, Acl, AclEntry, AclTag, Device, Errno, Gid, Kind, Layer, OpenFlags, Uid, XattrFlags,
+};
 use filofs_bases::mem::Settings;
+use filofs_front::local::O_TMPFILE;
 use filofs_layers::idmap::{IdMap, Ranges};
 use stacks::{Base, Front, Mounted};
 use std::fs;
@@ -117,6 +120,10 @@ fn who_has_no_number_below_makes_nothing() {
             assert_eq!(user.write_file(b"new", b"x"), Err(Errno::EOVERFLOW), "{uid} {gid}");
             assert_eq!(user.mkdir(b"new", 0o755), Err(Errno::EOVERFLOW), "{uid} {gid}");
             assert_eq!(user.symlink(b"x", b"new"), Err(Errno::EOVERFLOW), "{uid} {gid}");
+            let fifo = user.mknod(b"new", Kind::Fifo, 0o644, Device::default());
+            assert_eq!(fifo, Err(Errno::EOVERFLOW), "{uid} {gid}");
+            let unnamed = user.open(b".", OpenFlags::RDWR.with(O_TMPFILE), 0o644);
+            assert_eq!(unnamed, Err(Errno::EOVERFLOW), "{uid} {gid}");
             // But may what everybody may.
             assert_eq!(user.read_file(b"open").unwrap(), b"below", "{uid} {gid}");
             // A second name makes no file (and is the host's to refuse: protected_hardlinks).

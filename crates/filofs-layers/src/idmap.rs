@@ -186,11 +186,8 @@ impl Layer for IdMap {
         key: &[u8],
         out: &mut dyn Sink,
     ) -> Result<usize> {
-        if !is_acl(key) {
-            return self.as_below(cx, |cx| next.getxattr(cx, node, key, out));
-        }
-        // The same numbers of bytes come up as are below.
-        if out.room() == 0 {
+        // As many bytes come up as are below: who asks how many may be told so from there.
+        if !is_acl(key) || out.room() == 0 {
             return self.as_below(cx, |cx| next.getxattr(cx, node, key, out));
         }
         let mut below = VecSink::new(out.room().min(VALUE_MAX));

@@ -185,6 +185,7 @@ mod flags;
 mod handle;
 mod identity;
 mod ids;
+mod local;
 mod lock;
 mod locked;
 mod locktable;
@@ -221,6 +222,7 @@ pub use flags::{
 pub use handle::FileHandle;
 pub use identity::{Identity, sanitise};
 pub use ids::{Cookie, DirOffset, Generation, Gid, LockOwner, OpenId, Pid, RequestId, Uid};
+pub use local::is_local;
 pub use lock::{Lock, LockKind};
 pub use locked::locked;
 pub use locktable::LockTable;

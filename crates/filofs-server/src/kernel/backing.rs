@@ -101,7 +101,5 @@ fn vetted(file: OwnedFd, read_only: bool) -> Result<Option<Given>, Wrong> {
 
 /// Whether it is on a file system that only stores, on this machine.
 fn is_local(file: impl AsFd) -> bool {
-    /// Numbers of linux/magic.h: ext2 to ext4, xfs, btrfs, tmpfs.
-    const LOCAL: [u32; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
-    fstatfs(file).is_ok_and(|found| LOCAL.contains(&(found.f_type as u32)))
+    fstatfs(file).is_ok_and(|found| filofs::is_local(found.f_type as u32))
 }

@@ -68,6 +68,21 @@ fn who_waits_is_asked_for_its_groups() {
     ground.end();
 }
 
+/// More callers than there are slots ask for what takes its time, and give up.
+fn twenty_give_up(ground: &Ground, ask: impl Fn(&Context<'_>) -> filofs::Result<()> + Sync) {
+    let cancels: Vec<_> = (0..20).map(|_| Cancel::new()).collect();
+    std::thread::scope(|scope| {
+        let ask = &ask;
+        let begin = |cancel| scope.spawn(move || ask(&cancelled_by(cancel)));
+        let callers: Vec<_> = cancels.iter().map(begin).collect();
+        ground.told.wait_for_slow(20);
+        cancels.iter().for_each(Cancel::cancel);
+        for caller in callers {
+            assert_eq!(caller.join().unwrap(), Err(Errno::EINTR));
+        }
+    });
+}
+
 #[test]
 fn who_gives_up_leaves_nothing_behind() {
     // C.3: the answer comes over the channel, and what it gives is given back.
@@ -75,17 +90,7 @@ fn who_gives_up_leaves_nothing_behind() {
     let before = ground.half.nodes();
     timely("callers that give up", || {
         for _ in 0..3 {
-            let cancels: Vec<_> = (0..20).map(|_| Cancel::new()).collect();
-            std::thread::scope(|scope| {
-                let look_up = |cancel| ground.look_up(&cancelled_by(cancel), SLOW).map(drop);
-                let callers: Vec<_> =
-                    cancels.iter().map(|cancel| scope.spawn(move || look_up(cancel))).collect();
-                ground.told.wait_for_slow(20);
-                cancels.iter().for_each(Cancel::cancel);
-                for caller in callers {
-                    assert_eq!(caller.join().unwrap(), Err(Errno::EINTR));
-                }
-            });
+            twenty_give_up(&ground, |cx| ground.look_up(cx, SLOW).map(drop));
             ground.told.open_gate();
             wait_until("late answers", || ground.half.outstanding() == 0);
             ground.told.shut_gate();
@@ -125,17 +130,7 @@ fn an_open_that_is_given_up_is_closed_again() {
     let node = ground.look_up(&Context::internal(), FILE).unwrap();
     let count = |of: &AtomicUsize| of.load(Ordering::SeqCst);
     timely("opens that are given up", || {
-        let cancels: Vec<_> = (0..20).map(|_| Cancel::new()).collect();
-        std::thread::scope(|scope| {
-            let open = |cancel| ground.open(&cancelled_by(cancel), &node, SLOWLY).map(drop);
-            let callers: Vec<_> =
-                cancels.iter().map(|cancel| scope.spawn(move || open(cancel))).collect();
-            ground.told.wait_for_slow(20);
-            cancels.iter().for_each(Cancel::cancel);
-            for caller in callers {
-                assert_eq!(caller.join().unwrap(), Err(Errno::EINTR));
-            }
-        });
+        twenty_give_up(&ground, |cx| ground.open(cx, &node, SLOWLY).map(drop));
         ground.told.open_gate();
         wait_until("late answers", || ground.half.outstanding() == 0);
         // And at any other moment.
